@@ -1,0 +1,48 @@
+"""Settings of the whole test session: the compilation cache, strict promotion, names for the docstring examples."""
+
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+# Compiling is what the suite's time goes to. The cache lives outside the checkout, so that fresh clones share it.
+CACHE = os.environ.get("SCORAX_TEST_CACHE", str(pathlib.Path.home() / ".cache" / "scorax" / "tests"))
+jax.config.update("jax_compilation_cache_dir", CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+@pytest.fixture(autouse=True)
+def strict(request):
+    """Our own code never broadcasts or casts silently. Engines do, so tests marked `engine` are let off."""
+    documentation = isinstance(request.node, pytest.DoctestItem)
+    if documentation or request.node.get_closest_marker("engine"):
+        yield
+    else:
+        with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+            yield
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    """Run the test in single and in double precision; inside, JAX's default width is the parameter's."""
+    with jax.enable_x64(request.param == "float64"):
+        yield jnp.dtype(request.param)
+
+
+@pytest.fixture
+def x64():
+    """Run the test in double precision."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def documentation_names(doctest_namespace):
+    """What the examples in docstrings may use without importing it."""
+    import scorax as sx
+
+    doctest_namespace.update(jax=jax, jnp=jnp, np=np, sx=sx)

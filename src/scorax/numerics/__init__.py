@@ -1,0 +1,27 @@
+"""Floor 0: log-space primitives, graph Laplacians, coordinates. Arrays in, arrays out."""
+
+from scorax.numerics._laplacian import graph_laplacian, laplacian_logdet, laplacian_pseudoinverse, solve_laplacian
+from scorax.numerics._logspace import (
+    log1mexp,
+    log_sigmoid_interval,
+    masked_logsumexp,
+    masked_where,
+    most_negative,
+    suffix_logsumexp,
+)
+from scorax.numerics._ternary import from_ternary, to_ternary
+
+__all__ = [
+    "from_ternary",
+    "graph_laplacian",
+    "laplacian_logdet",
+    "laplacian_pseudoinverse",
+    "log1mexp",
+    "log_sigmoid_interval",
+    "masked_logsumexp",
+    "masked_where",
+    "most_negative",
+    "solve_laplacian",
+    "suffix_logsumexp",
+    "to_ternary",
+]

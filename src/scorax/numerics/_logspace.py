@@ -1,0 +1,107 @@
+"""Log-space primitives with exact masks: a masked entry contributes nothing, to the value or to the gradient."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+
+def masked_where(where: Bool[Array, "*#s"] | None, x: Float[Array, "*s"], fill: float) -> Float[Array, "*s"]:
+    """`x` where `where` holds, the constant `fill` elsewhere; `x` itself when there is no mask.
+
+    The gradient at a masked entry is exactly zero, even where `x` is NaN, as long as the result is not made
+    infinite by `fill`.
+
+    Example:
+        >>> masked_where(jnp.array([True, False]), jnp.array([1.0, jnp.nan]), 0.0)
+        Array([1., 0.], dtype=float32)
+    """
+    return x if where is None else jnp.where(where, x, jnp.asarray(fill, x.dtype))
+
+
+def most_negative(dtype: jnp.dtype | type) -> float:
+    """A finite stand-in for `log 0`: a quarter of the most negative number, so that sums of a few stay finite.
+
+    Example:
+        >>> most_negative(jnp.float32) < -8e37
+        True
+    """
+    return float(jnp.finfo(dtype).min) / 4
+
+
+def masked_logsumexp(
+    x: Float[Array, "*b l"], *, where: Bool[Array, "*b l"] | None = None
+) -> Float[Array, "*b"]:
+    r"""Log-sum-exp over the last axis of the entries that take part.
+
+    Args:
+        x: Values in log space; entries outside `where` may hold anything, NaN included.
+        where: Entries that take part. A row without any yields the most negative finite number of
+            :func:`most_negative`, with zero gradient.
+
+    Example:
+        >>> masked_logsumexp(jnp.zeros(3), where=jnp.array([True, True, False]))
+        Array(0.6931472, dtype=float32)
+    """
+    filled = masked_where(where, x, most_negative(x.dtype))
+    top = jax.lax.stop_gradient(filled.max(-1, keepdims=True))
+    total = masked_where(where, jnp.exp(filled - top), 0.0).sum(-1)
+    empty = total == 0
+    return masked_where(~empty, jnp.log(jnp.where(empty, jnp.ones_like(total), total)), 0.0) + top[..., 0]
+
+
+def suffix_logsumexp(
+    x: Float[Array, "*b l"],
+    *,
+    where: Bool[Array, "*b l"] | None = None,
+    rest: Float[Array, "*b"] | None = None,
+) -> Float[Array, "*b l"]:
+    r"""Log-sum-exp over each suffix of the last axis: `out[..., j] = log(exp(rest) + sum_{k >= j} exp(x[..., k]))`.
+
+    Stable for any range of `x`: it never forms `exp(x - max)` for a far tail.
+
+    Args:
+        x: Values in log space.
+        where: Entries that take part. A suffix without any entry (and no `rest`) yields the most negative finite
+            number of :func:`most_negative`, so that gradients stay finite.
+        rest: Log-weight of what follows the last entry, such as the unranked items of a top-k ranking.
+
+    Example:
+        >>> suffix_logsumexp(jnp.zeros(3))
+        Array([1.0986123, 0.6931472, 0.       ], dtype=float32)
+    """
+    filled = masked_where(where, x, most_negative(x.dtype))
+    if rest is not None:
+        filled = jnp.concatenate([filled, rest[..., None]], axis=-1)
+    out = jax.lax.cumlogsumexp(filled, axis=filled.ndim - 1, reverse=True)
+    return out[..., : x.shape[-1]]
+
+
+def log1mexp(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    r"""`log(1 - exp(-x))` for `x > 0`, accurate at both ends.
+
+    At 0 the value is `-inf`, with the gradient that goes with it; below 0 it is NaN.
+
+    Example:
+        >>> log1mexp(jnp.log(jnp.array([2.0, 4.0])))  # log(1 - 1/2), log(1 - 1/4)
+        Array([-0.6931, -0.2877], dtype=float32)
+
+    Source: Maechler (2012), "Accurately computing log(1 - exp(-|a|))", R package Rmpfr.
+    """
+    near = x < jnp.asarray(0.6931472, x.dtype)
+    # Each branch sees a harmless argument where the other one is taken, so that its gradient is finite there.
+    small = jnp.log(-jnp.expm1(-jnp.where(near, x, jnp.ones_like(x))))
+    large = jnp.log1p(-jnp.exp(-jnp.where(near, jnp.ones_like(x), x)))
+    return jnp.where(near, small, large)
+
+
+def log_sigmoid_interval(lower: Float[Array, "*s"], upper: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    r"""`log(sigmoid(upper) - sigmoid(lower))` for `lower < upper`: the log-probability of an ordinal level.
+
+    Written without a subtraction of probabilities, so that it is exact in both tails:
+    `log_sigmoid(upper) + log_sigmoid(-lower) + log1mexp(upper - lower)`. Equal bounds give `-inf`.
+
+    Example:
+        >>> log_sigmoid_interval(jnp.array([-1.0]), jnp.array([1.0]))  # log(0.7310586 - 0.2689414)
+        Array([-0.7719368], dtype=float32)
+    """
+    return jax.nn.log_sigmoid(upper) + jax.nn.log_sigmoid(-lower) + log1mexp(upper - lower)
