@@ -1,0 +1,28 @@
+"""Floor 1: containers of observations, and how tables become them."""
+
+from scorax.data import datasets
+from scorax.data._annotations import Annotations, AnnotationVocabulary
+from scorax.data._base import AbstractData, AbstractRows
+from scorax.data._comparisons import Comparisons, PairCounts
+from scorax.data._connectivity import ConnectivityReport, connectivity
+from scorax.data._disconnected import ghost, largest_component
+from scorax.data._rankings import Rankings
+from scorax.data._read import read_table
+from scorax.data._vocabulary import Vocabulary
+
+__all__ = [
+    "AbstractData",
+    "AbstractRows",
+    "AnnotationVocabulary",
+    "Annotations",
+    "Comparisons",
+    "ConnectivityReport",
+    "PairCounts",
+    "Rankings",
+    "Vocabulary",
+    "connectivity",
+    "datasets",
+    "ghost",
+    "largest_component",
+    "read_table",
+]

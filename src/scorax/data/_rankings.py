@@ -1,0 +1,267 @@
+"""Rankings padded to a common length, of all items or of some, complete or cut off at the top."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from scorax.data._base import AbstractRows
+from scorax.data._ragged import padded
+from scorax.data._rankings_frame import orders_of_matrix, rankings_columns
+from scorax.data._validate import (
+    refuse,
+    refuse_empty,
+    to_clusters,
+    to_id_array,
+    to_int_array,
+    to_weights,
+)
+from scorax.data._vocabulary import Vocabulary
+
+Unlisted = Literal["absent", "last"]
+
+
+class Rankings(AbstractRows):
+    """Rankings, one or several equal ones a row.
+
+    `order` holds item ids, best first, any valid id where `where` is false. `rest` marks items that could have been
+    listed and were not: they lose to all that are (a top-k of a known choice set). Without `rest` only the listed items
+    were there to choose from. Rows of one `cluster` are not independent.
+    """
+
+    order: Int[Array, "n l"]
+    where: Bool[Array, "n l"]
+    weight: Float[Array, " n"]
+    count: Float[Array, " n"]
+    rest: Bool[Array, "n k"] | None = None
+    cluster: Int[Array, " n"] | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        order: Any,
+        *,
+        where: Any = None,
+        weight: Any = None,
+        count: Any = None,
+        rest: Any = None,
+        cluster: Any = None,
+        n_items: int | None = None,
+    ) -> "Rankings":
+        """Check and build from arrays.
+
+        Args:
+            order: `[n, l]` item ids, best first.
+            where: `[n, l]`, which places are filled; all by default. A ranking fills its first places.
+            weight: What a row adds to the likelihood; `count` by default.
+            count: How many observations a row stands for; 1 by default.
+            rest: `[n, k]`, the items that lose to all listed ones.
+            cluster: Id of the voter of each row.
+            n_items: Number of items, where it is known.
+
+        Raises:
+            ValueError: no rows, shapes that differ, ids that are no ids, an item listed twice or both listed and in
+                `rest`, a gap in a ranking, an empty ranking, a bad weight.
+
+        Example:
+            >>> Rankings.from_arrays([[2, 0, 1], [0, 1, 0]], where=[[True, True, True], [True, True, False]]).where
+            Array([[ True,  True,  True],
+                   [ True,  True, False]], dtype=bool)
+        """
+        ids = np.asarray(order)
+        if ids.ndim != 2:
+            raise ValueError(
+                f"order has shape {ids.shape}; expected [n, l]. For lists of different lengths: from_orders"
+            )
+        refuse_empty(ids.size, "rankings")
+        filled = np.ones(ids.shape, bool) if where is None else np.asarray(where, bool)
+        if filled.shape != ids.shape:
+            raise ValueError(f"where has shape {filled.shape}, order {ids.shape}")
+        refuse(~filled.any(1), "a ranking is empty", "Drop these rows.")
+        refuse((filled[:, 1:] & ~filled[:, :-1]).any(1), "a ranking has a gap", "Filled places come first.")
+        ids = to_id_array("order", np.where(filled, ids, 0), n_items)
+        _refuse_repeats(ids, filled)
+        if rest is not None:
+            rest = _checked_rest(np.asarray(rest, bool), ids, filled, n_items)
+        weights, counts = to_weights(weight, count, len(ids))
+        return cls(
+            order=to_int_array(ids),
+            where=jnp.asarray(filled),
+            weight=weights,
+            count=counts,
+            rest=None if rest is None else jnp.asarray(rest),
+            cluster=to_clusters(cluster, len(ids)),
+        )
+
+    @classmethod
+    def from_orders(
+        cls,
+        orders: Iterable[Sequence[Any]],
+        *,
+        vocabulary: Vocabulary | None = None,
+        unlisted: Unlisted = "absent",
+        n_items: int | None = None,
+        weight: Any = None,
+        count: Any = None,
+        cluster: Any = None,
+    ) -> "Rankings":
+        """From lists of items, best first, of any lengths.
+
+        Args:
+            orders: Ids, or names where a vocabulary is given.
+            vocabulary: What names mean; `Vocabulary.of(name for order in orders for name in order)` collects them.
+            unlisted: `"absent"`: only the listed items were there to choose from. `"last"`: all items were, and those
+                that are not listed lose to all that are.
+            n_items: Number of items; the vocabulary's, or one more than the largest id.
+            weight: As in `from_arrays`.
+            count: As in `from_arrays`.
+            cluster: As in `from_arrays`.
+
+        Raises:
+            ValueError: as in `from_arrays`, or a name is unknown.
+
+        Example:
+            >>> fruit = Vocabulary.of(["apple", "banana", "cherry"])
+            >>> top = Rankings.from_orders([["cherry", "apple"], ["banana"]], vocabulary=fruit, unlisted="last")
+            >>> top.rest
+            Array([[False,  True, False],
+                   [ True, False,  True]], dtype=bool)
+        """
+        lists = [list(order) for order in orders]
+        refuse_empty(len(lists), "rankings")
+        lengths = np.array([len(order) for order in lists])
+        refuse(lengths == 0, "a ranking is empty", "Drop these rows.")
+        flat = [item for order in lists for item in order]
+        ids = np.asarray(flat) if vocabulary is None else vocabulary.encode(flat)
+        n_items = len(vocabulary) if vocabulary is not None else n_items
+        to_id_array("order", ids)
+        order, where = padded(ids, lengths)
+        return cls.from_arrays(
+            order,
+            where=where,
+            weight=weight,
+            count=count,
+            rest=unlisted_rest(order, where, unlisted, n_items),
+            cluster=cluster,
+            n_items=n_items,
+        )
+
+    @classmethod
+    def from_rank_matrix(
+        cls,
+        ranks: Any,
+        *,
+        unlisted: Unlisted = "absent",
+        weight: Any = None,
+        count: Any = None,
+        cluster: Any = None,
+    ) -> "Rankings":
+        """From rows of ranks, one column an item: 1 is best, 0 or NaN is unranked.
+
+        Args:
+            ranks: `[n, k]`. Only their order matters.
+            unlisted: As in `from_orders`.
+            weight: As in `from_arrays`.
+            count: As in `from_arrays`.
+            cluster: As in `from_arrays`.
+
+        Raises:
+            ValueError: two items share a rank (ties of rankings are not supported yet), a rank is negative, a row
+                ranks nothing.
+
+        Example:
+            >>> Rankings.from_rank_matrix([[2, 1, 3], [1, 0, 2]]).order
+            Array([[1, 0, 2],
+                   [0, 2, 0]], dtype=int32)
+        """
+        order, where = orders_of_matrix(np.asarray(ranks, np.float64))
+        rest = unlisted_rest(order, where, unlisted, np.shape(ranks)[1])
+        return cls.from_arrays(
+            order, where=where, weight=weight, count=count, rest=rest, cluster=cluster, n_items=np.shape(ranks)[1]
+        )
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        ranking: str = "ranking",
+        item: str = "item",
+        rank: str = "rank",
+        weight: str | None = None,
+        cluster: str | None = None,
+        unlisted: Unlisted = "absent",
+        vocabulary: Vocabulary | None = None,
+    ) -> tuple["Rankings", Vocabulary]:
+        """From a long table: each row says which rank one item has in one ranking.
+
+        Args:
+            frame: A pandas or polars data frame, a pyarrow table, or a mapping from names to columns.
+            ranking: Column that names the ranking.
+            item: Column that names the item.
+            rank: Column of ranks, 1 is best; only their order matters.
+            weight: Column of weights, the same in all rows of a ranking.
+            cluster: Column that names the voter, the same in all rows of a ranking.
+            unlisted: As in `from_orders`.
+            vocabulary: The items, where they are known; the sorted distinct names by default.
+
+        Returns:
+            The rankings, in order of appearance, and the names of their items.
+
+        Raises:
+            ValueError: a column is not there, a value is missing, two items share a rank, an item appears twice.
+
+        Example:
+            >>> rankings, items = Rankings.from_frame(
+            ...     {"ranking": [1, 1, 2, 2], "item": ["x", "y", "x", "y"], "rank": [1, 2, 2, 1]}
+            ... )
+            >>> rankings.order
+            Array([[0, 1],
+                   [1, 0]], dtype=int32)
+        """
+        ids, lengths, columns, names = rankings_columns(frame, ranking, item, rank, weight, cluster, vocabulary)
+        order, where = padded(ids, lengths)
+        rest = unlisted_rest(order, where, unlisted, len(names))
+        return cls.from_arrays(order, where=where, rest=rest, n_items=len(names), **columns), names
+
+    def canonical(self) -> "Rankings":
+        """The same rankings with id 0 in all places that are not filled."""
+        return Rankings(
+            order=jnp.where(self.where, self.order, 0),
+            where=self.where,
+            weight=self.weight,
+            count=self.count,
+            rest=self.rest,
+            cluster=self.cluster,
+        )
+
+
+def unlisted_rest(order: np.ndarray, where: np.ndarray, unlisted: str, n_items: int | None) -> np.ndarray | None:
+    """The items that lose to all listed ones, `None` where they were not there."""
+    if unlisted not in ("absent", "last"):
+        raise ValueError(f"unlisted must be 'absent' or 'last', not {unlisted!r}")
+    if unlisted == "absent":
+        return None
+    listed = np.where(where, order, order[:, :1])
+    rest = np.ones((len(order), int(listed.max()) + 1 if n_items is None else n_items), bool)
+    refuse((listed >= rest.shape[1]).any(1), f"order is no id from 0 to {rest.shape[1] - 1}", "Ids count from 0.")
+    np.put_along_axis(rest, listed, False, axis=1)
+    return rest
+
+
+def _refuse_repeats(ids: np.ndarray, filled: np.ndarray) -> None:
+    # Places that are not filled get ids of their own.
+    alone = np.where(filled, ids.astype(np.int64), -1 - np.arange(ids.shape[1]))
+    ordered = np.sort(alone, axis=1)
+    refuse((ordered[:, 1:] == ordered[:, :-1]).any(1), "an item is listed twice", "A ranking lists an item once.")
+
+
+def _checked_rest(rest: np.ndarray, ids: np.ndarray, filled: np.ndarray, n_items: int | None) -> np.ndarray:
+    if rest.ndim != 2 or len(rest) != len(ids) or (n_items is not None and rest.shape[1] != n_items):
+        raise ValueError(f"rest has shape {rest.shape}; expected [{len(ids)}, {n_items or 'k'}]")
+    refuse((filled & (ids >= rest.shape[1])).any(1), f"an item id is {rest.shape[1]} or more, the width of rest")
+    both = np.take_along_axis(rest, np.where(filled, ids, ids[:, :1]), axis=1)
+    refuse(both.any(1), "an item is both listed and in rest", "rest holds only items that are not listed.")
+    return rest
