@@ -1,0 +1,171 @@
+"""Draws from a posterior: modules, sites and sampler statistics by chain and draw."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, PyTree
+
+from scorax.inference._archive import read_posterior, write_posterior
+from scorax.inference._diagnostics import energy_bfmi
+from scorax.inference._model import leaf_names, parameters
+from scorax.inference._summary import Summary, summarise
+
+Model = TypeVar("Model")
+
+_ARVIZ_NAMES = {"accept_prob": "acceptance_rate", "log_density": "lp", "num_steps": "n_steps"}
+
+
+class Posterior(eqx.Module, Generic[Model]):
+    """Draws from a posterior, by chain and draw. `sample` makes it; `Posterior.load` reads it back.
+
+    Example:
+        >>> battles = sx.data.Comparisons.from_arrays([0, 0, 1, 0], [1, 1, 0, 1], [1.0, 1.0, 1.0, 0.5])
+        >>> model = sx.choice.BradleyTerry.init(2)
+        >>> posterior = sx.inference.sample(model, battles, key=jax.random.key(0), method="laplace", progress=False)
+        >>> posterior.model.strength.shape  # [chain, draw, item]
+        (4, 500, 2)
+        >>> sorted(posterior.sites)
+        ['scale', 'strength']
+        >>> bool(posterior.map(lambda model: model.strength[0] > model.strength[1]).mean() > 0.5)
+        True
+    """
+
+    moving: Model
+    """The module's leaves that draws change, with leading axes of chain and draw; None in place of all others."""
+    still: Model
+    """All other leaves of the module."""
+    sites: dict[str, Array]
+    """Value of every site of the prior, `[chain, draw, ...]`."""
+    stats: dict[str, Array]
+    """Statistics of the sampler, `[chain, draw]`."""
+
+    @property
+    def model(self) -> Model:
+        """The module with leading axes of chain and draw. Leaves that no draw changes have none.
+
+        Properties that read shapes (`n_items`) see the chains; `map` does not have this trouble.
+        """
+        return eqx.combine(self.moving, self.still)
+
+    @property
+    def num_chains(self) -> int:
+        """How many chains there are."""
+        return self.stats["log_density"].shape[0]
+
+    @property
+    def num_draws(self) -> int:
+        """How many draws each chain has."""
+        return self.stats["log_density"].shape[1]
+
+    def map(self, f: Callable[[Model], PyTree], *, batch_size: int = 256) -> PyTree:
+        """Any function of the model, for every draw: leading axes `[chain, draw]` on every array it returns.
+
+        Args:
+            f: A function of one model. Name it once if you call it often: a new lambda is compiled anew.
+            batch_size: Draws at a time, for memory.
+        """
+        return _map(f, self.moving, self.still, batch_size)
+
+    def quantities(self) -> dict[str, Array]:
+        """All sites, and the parameters of the module that are no sites, under their names."""
+        names = leaf_names(self.moving)
+        leaves = dict(zip(names, jax.tree.leaves(parameters(self.moving)), strict=True))
+        return {**{name: leaf for name, leaf in leaves.items() if name not in self.sites}, **self.sites}
+
+    def summary(self, names: Sequence[str] | None = None, *, level: float = 0.95) -> Summary:
+        """Mean, spread, quantiles and diagnostics of every number drawn.
+
+        Args:
+            names: Labels of the items, such as a `Vocabulary`: the first axis of this length is labelled with them.
+            level: Of the interval between the outer quantiles, in (0, 1).
+
+        Raises:
+            ValueError: `level` is not in (0, 1), or nothing has an axis as long as `names`.
+        """
+        return summarise(self.quantities(), names, level)
+
+    def check(self) -> str:
+        """A verdict in plain words: whether these draws can be believed, and if not, what to do."""
+        complaints = _complaints(self)
+        size = f"{self.num_chains} chains of {self.num_draws} draws"
+        return "\n".join([f"{size}: {'look again' if complaints else 'no complaints'}", *complaints])
+
+    def to_arviz(self) -> Any:
+        """The draws for ArviZ: `InferenceData` before its version 1, a `DataTree` from then on.
+
+        Raises:
+            ImportError: ArviZ is not installed (it comes with `scorax[plot]`).
+        """
+        import arviz
+
+        posterior = {name: np.asarray(value) for name, value in self.quantities().items()}
+        stats = {_ARVIZ_NAMES.get(name, name): np.asarray(value) for name, value in self.stats.items()}
+        groups: dict[str, Any] = {"posterior": posterior, "sample_stats": stats}
+        return arviz.from_dict(groups) if int(arviz.__version__.split(".")[0]) >= 1 else arviz.from_dict(**groups)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one `.npz` file, all of it or nothing: a file that was there stays until the new one is complete."""
+        write_posterior(path, self.moving, self.still, self.sites, self.stats)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, like: Model) -> "Posterior[Model]":
+        """Read what `save` wrote.
+
+        Args:
+            path: The file.
+            like: A model of the same class and shapes: it gives the structure, which the file does not hold.
+
+        Raises:
+            ValueError: The file is truncated or no posterior, or it does not match `like`; the error names the leaf.
+        """
+        return cls(*read_posterior(path, like))
+
+
+@eqx.filter_jit
+def _map(f: Callable[[Any], PyTree], moving: Any, still: Any, batch_size: int) -> PyTree:
+    outside: list[Any] = []
+
+    def each(leaves: Any) -> Any:
+        arrays, rest = eqx.partition(f(eqx.combine(leaves, still)), eqx.is_array)
+        outside[:] = [rest]
+        return arrays
+
+    leading = jax.tree.leaves(moving)[0].shape[:2]
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), moving)
+    values = jax.lax.map(each, flat, batch_size=batch_size)
+    return eqx.combine(jax.tree.map(lambda x: x.reshape(*leading, *x.shape[1:]), values), outside[0])
+
+
+def _complaints(posterior: Posterior[Any]) -> list[str]:
+    rows = posterior.summary().rows
+    found = []
+    divergent = int(np.asarray(posterior.stats.get("diverging", 0)).sum())
+    if divergent:
+        found.append(
+            f"{divergent} divergent transitions: some region was not explored. Raise target_accept_prob to 0.95 or "
+            "0.99, or write the prior in a non-centred form."
+        )
+    apart = [row for row in rows if row.rhat > 1.01]
+    if apart:
+        worst = max(apart, key=lambda row: row.rhat)
+        found.append(
+            f"chains disagree on {len(apart)} of {len(rows)} quantities (worst: {worst.name}, R-hat {worst.rhat:.3f}): "
+            "raise num_warmup and num_samples."
+        )
+    enough = 100 * posterior.num_chains
+    low = [row for row in rows if min(row.ess_bulk, row.ess_tail) < enough]
+    if low:
+        worst = min(low, key=lambda row: min(row.ess_bulk, row.ess_tail))
+        found.append(
+            f"{len(low)} of {len(rows)} quantities have an effective sample size below {enough} (worst: {worst.name}, "
+            f"{min(worst.ess_bulk, worst.ess_tail):.0f}): raise num_samples."
+        )
+    if "energy" in posterior.stats and (np.asarray(energy_bfmi(posterior.stats["energy"])) < 0.3).any():
+        found.append("energies are explored slowly (E-BFMI below 0.3): heavy tails; write the prior in another form.")
+    if "pareto_k" in posterior.stats and not float(np.max(posterior.stats["pareto_k"])) < 0.7:
+        found.append("the approximation does not cover the posterior of the scales (Pareto k above 0.7): use nuts.")
+    return found

@@ -1,0 +1,194 @@
+"""How `fit` maximises: Newton's method where second derivatives are at hand, an optimistix minimiser otherwise."""
+
+import abc
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+import optimistix as optx
+from jaxtyping import Array, Bool, Float, Int
+
+from scorax.inference._derivatives import Derivatives, derivatives_by_autodiff, pull_back, row_meat
+
+if TYPE_CHECKING:
+    from scorax.inference._problem import Problem
+
+
+class Solution(NamedTuple):
+    """Where a solver stopped, and how far from a maximum Newton's method says that this is."""
+
+    q: Float[Array, " d"]
+    """Differentiable with respect to everything in the problem."""
+    gradient: Float[Array, " d"]
+    remaining: Float[Array, " d"]
+    """The Newton step that was left to go: the certificate. It stays large where the maximum is at infinity."""
+    steps: Int[Array, ""]
+    converged: Bool[Array, ""]
+
+
+class AbstractSolver(eqx.Module):
+    """A maximiser of `problem.log_density`."""
+
+    @abc.abstractmethod
+    def maximise(self, problem: "Problem", *, max_steps: int) -> Solution:
+        """Start at `problem.start` and climb."""
+
+    @abc.abstractmethod
+    def derivatives(self, problem: "Problem", q: Float[Array, " d"]) -> Derivatives:
+        """Value, gradient and Hessian of `problem.log_density` at `q`."""
+
+    @abc.abstractmethod
+    def meat(self, problem: "Problem", q: Float[Array, " d"]) -> Float[Array, "d d"]:
+        """Covariance of the score at `q` when every observation is independent: `sum weight^2/count g g^T`."""
+
+
+class Minimiser(AbstractSolver):
+    """Any optimistix minimiser; BFGS by default. Differentiable by the implicit function theorem.
+
+    Args:
+        method: Makes the minimiser from its relative and absolute tolerance, as optimistix' classes do.
+    """
+
+    method: Callable[..., optx.AbstractMinimiser[Any, Any, Any]] = eqx.field(static=True, default=optx.BFGS)
+
+    def maximise(self, problem: "Problem", *, max_steps: int) -> Solution:
+        """Climb until value and position change by less than the 2/3 power of the rounding error."""
+        # A mean instead of a sum keeps the first line search sane, whatever the size of the data.
+        scale = jnp.maximum(problem.data.weight.sum(), 1).astype(problem.start.dtype)
+        tolerance = float(jnp.finfo(problem.start.dtype).eps) ** (2 / 3)
+        found = optx.minimise(
+            lambda q, args: -args[0].log_density(q) / args[1],
+            self.method(rtol=tolerance, atol=tolerance),
+            problem.start,
+            (problem, scale),
+            max_steps=50 * max_steps,
+            throw=False,
+        )
+        at = jax.tree.map(jax.lax.stop_gradient, self.derivatives(problem, found.value))
+        remaining = -jnp.linalg.solve(at.hessian, at.gradient)
+        # A flat direction (a separated likelihood) can satisfy any tolerance of the search; it cannot satisfy this one.
+        near = jnp.abs(remaining).max(initial=0) <= float(jnp.finfo(found.value.dtype).eps) ** (1 / 3) * _size(found.value)
+        return Solution(found.value, at.gradient, remaining, found.stats["num_steps"].astype(jnp.int32), near)
+
+    def derivatives(self, problem: "Problem", q: Float[Array, " d"]) -> Derivatives:
+        """By automatic differentiation."""
+        return derivatives_by_autodiff(problem, q)
+
+    def meat(self, problem: "Problem", q: Float[Array, " d"]) -> Float[Array, "d d"]:
+        """By automatic differentiation: a matrix of rows times coordinates."""
+        return row_meat(problem, q)
+
+
+class _State(NamedTuple):
+    q: Float[Array, " d"]
+    at: Derivatives
+    factor: Float[Array, "d d"]
+    damping: Float[Array, ""]
+    step: Float[Array, " d"]
+    """The last step that Newton's method asked for, before it was limited."""
+    steps: Int[Array, ""]
+
+    @property
+    def going(self) -> Bool[Array, ""]:
+        """The last step was above the cube root of the rounding error: its square is what is left to go, and the
+        final step of `maximise` reduces that once more by as much."""
+        return jnp.abs(self.step).max(initial=0) > float(jnp.finfo(self.q.dtype).eps) ** (1 / 3) * _size(self.q)
+
+
+class Newton(AbstractSolver):
+    """Newton's method with Levenberg's damping, to machine precision.
+
+    Args:
+        derivatives_of_leaves: Closed-form value, gradient and Hessian of the log-likelihood with respect to all
+            parameters end to end: given model and data, a function of the model alone, so that sums of the data are
+            taken once for all steps. Automatic differentiation if none is given.
+        meat_of_leaves: Closed-form sum of `weight^2/count g g^T` over rows, likewise.
+        step_limit: No coordinate moves further in one step.
+    """
+
+    derivatives_of_leaves: Callable[[Any, Any], Callable[[Any], Derivatives]] | None = eqx.field(static=True, default=None)
+    meat_of_leaves: Callable[[Any, Any], Float[Array, "p p"]] | None = eqx.field(static=True, default=None)
+    step_limit: float = eqx.field(static=True, default=5.0)
+
+    def meat(self, problem: "Problem", q: Float[Array, " d"]) -> Float[Array, "d d"]:
+        """From the closed form, pulled back through the transforms."""
+        if self.meat_of_leaves is None:
+            return row_meat(problem, q)
+        return pull_back(problem.leaves, q, self.meat_of_leaves(problem.module(q), problem.data))
+
+    def derivatives(self, problem: "Problem", q: Float[Array, " d"]) -> Derivatives:
+        """From the closed form, pulled back through the transforms and the prior."""
+        return self._derivatives_of(problem)(q)
+
+    def _derivatives_of(self, problem: "Problem") -> Callable[[Float[Array, " d"]], Derivatives]:
+        if self.derivatives_of_leaves is None:
+            return lambda q: derivatives_by_autodiff(problem, q)
+        of_model = self.derivatives_of_leaves(problem.module(problem.start), problem.data)
+
+        def derivatives(q: Float[Array, " d"]) -> Derivatives:
+            value, gradient, hessian = of_model(problem.module(q))
+            fixed = jax.lax.stop_gradient(gradient)
+
+            def bending(q: Float[Array, " d"]) -> Float[Array, ""]:
+                """What curvature the transforms and the prior add to the likelihood's."""
+                return jnp.vdot(fixed, problem.leaves(q)) + problem.log_prior(q)
+
+            _, transposed = jax.vjp(problem.leaves, q)
+            return Derivatives(
+                value + problem.log_prior(q),
+                transposed(gradient)[0] + jax.grad(problem.log_prior)(q),
+                pull_back(problem.leaves, q, hessian) + jax.hessian(bending)(q),
+            )
+
+        return derivatives
+
+    def maximise(self, problem: "Problem", *, max_steps: int) -> Solution:
+        """Climb until the next step would change nothing."""
+        frozen = jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, problem)
+        derivatives = self._derivatives_of(frozen)
+        final = jax.lax.while_loop(
+            lambda state: (state.steps < max_steps) & state.going,
+            lambda state: self._advance(derivatives, state),
+            self._first(derivatives, frozen.start),
+        )
+        # One more Newton step from the solution, the solution and its curvature held constant: it moves by rounding
+        # only, and carries the implicit derivative with respect to whatever the problem holds.
+        gradient = self.derivatives(problem, final.q).gradient
+        q = final.q + jsl.cho_solve((final.factor, True), gradient)
+        return Solution(q, gradient, final.step, final.steps, ~final.going & jnp.isfinite(q).all())
+
+    def _first(self, derivatives: Callable[[Array], Derivatives], q: Float[Array, " d"]) -> _State:
+        at = derivatives(q)
+        identity = jnp.eye(q.size, dtype=q.dtype)
+        return _State(q, at, identity, jnp.zeros((), q.dtype), jnp.full_like(q, jnp.inf), jnp.asarray(0, jnp.int32))
+
+    def _advance(self, derivatives: Callable[[Array], Derivatives], state: _State) -> _State:
+        """Try one damped step; keep it if the density does not fall, else damp ten times more."""
+        diagonal = jnp.abs(jnp.diagonal(state.at.hessian)).max()
+        identity = jnp.eye(state.q.size, dtype=state.q.dtype)
+        factor = jnp.linalg.cholesky(state.damping * identity - state.at.hessian)
+        step = jsl.cho_solve((factor, True), state.at.gradient)
+        longest = jnp.maximum(jnp.abs(step).max(initial=0), self.step_limit)
+        q = state.q + step * (self.step_limit / longest)
+        at = derivatives(q)
+        # Near the top the true gain is below the rounding error of the sum.
+        rounding = 8 * jnp.finfo(q.dtype).eps * (jnp.abs(state.at.value) + 1)
+        better = at.value >= state.at.value - rounding
+        more = jnp.maximum(10 * state.damping, 1e-3 * diagonal)
+        less = jnp.where(state.damping < 1e-2 * diagonal, 0, state.damping / 10)
+        keep = lambda new, old: jnp.where(better, new, old)  # noqa: E731
+        return _State(
+            keep(q, state.q),
+            jax.tree.map(keep, at, state.at),
+            keep(factor, state.factor),
+            keep(less, more),
+            keep(step, state.step),
+            state.steps + 1,
+        )
+
+
+def _size(q: Float[Array, " d"]) -> Float[Array, ""]:
+    return jnp.maximum(1, jnp.abs(q).max(initial=0))

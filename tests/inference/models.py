@@ -1,0 +1,136 @@
+"""The register of models: one entry, and a model inherits every check of `test_generic.py`."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from scorax.choice import BradleyTerry, Davidson, PlackettLuce, RaoKupper
+from scorax.data import Comparisons, PairCounts, Rankings
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """How to make a small model and data for it."""
+
+    name: str
+    template: Callable[[Any], Any]
+    """From a dtype to the model at its start."""
+    design: Callable[[Any], Any]
+    """From a dtype to rows of count one whose outcomes may be anything."""
+    spread: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Standard deviation of the parameters that tests draw, where it is not one."""
+    permute: Callable[[Any, Any, np.ndarray], tuple[Any, Any]] | None = None
+    """Rename the items of model and data."""
+    recovery_rows: int = 2_000
+    """How often the design is repeated so that a fit finds the truth."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+K = 5
+RNG = np.random.default_rng(3)
+A = RNG.integers(0, K, 24)
+B = (A + RNG.integers(1, K, 24)) % K
+ORDER = RNG.choice([-1.0, 1.0], 24)
+FEATURES = RNG.normal(size=(24, 2))
+
+
+def pairs(*, covariates: bool = False) -> Callable[[Any], Comparisons]:
+    def design(dtype: Any) -> Comparisons:
+        extra = {"order": ORDER.astype(dtype), "features": FEATURES.astype(dtype)} if covariates else {}
+        return Comparisons.from_arrays(A, B, np.resize([1.0, 0.0], 24).astype(dtype), **extra)
+
+    return design
+
+
+def rename_pairs(model: Any, data: Comparisons, new: np.ndarray) -> tuple[Any, Comparisons]:
+    renamed = dataclasses.replace(data, a=jnp.asarray(new, jnp.int32)[data.a], b=jnp.asarray(new, jnp.int32)[data.b])
+    return dataclasses.replace(model, strength=model.strength[np.argsort(new)]), renamed
+
+
+ORDERS = np.stack([RNG.permutation(K)[:4] for _ in range(12)])
+LENGTHS = RNG.integers(2, 5, 12)
+
+
+def rankings(*, top: bool) -> Callable[[Any], Rankings]:
+    def design(dtype: Any) -> Rankings:
+        where = np.arange(4) < LENGTHS[:, None]
+        listed = np.zeros((12, K), bool)
+        for row, (order, length) in enumerate(zip(ORDERS, LENGTHS, strict=True)):
+            listed[row, order[:length]] = True
+        ones = jnp.ones(12, dtype)
+        rest = jnp.asarray(~listed) if top else None
+        return Rankings(
+            order=jnp.asarray(ORDERS, jnp.int32), where=jnp.asarray(where), weight=ones, count=ones, rest=rest
+        )
+
+    return design
+
+
+def rename_rankings(model: Any, data: Rankings, new: np.ndarray) -> tuple[Any, Rankings]:
+    rest = None if data.rest is None else data.rest[:, np.argsort(new)]
+    renamed = dataclasses.replace(data, order=jnp.asarray(new, jnp.int32)[data.order], rest=rest)
+    return dataclasses.replace(model, strength=model.strength[np.argsort(new)]), renamed
+
+
+def _pair_cases() -> list[Case]:
+    plain = [
+        Case(model.__name__, lambda dtype, model=model: model.init(K, dtype=dtype), pairs(), permute=rename_pairs)
+        for model in (BradleyTerry, Davidson, RaoKupper)
+    ]
+    with_covariates = [
+        Case(
+            f"{model.__name__} with order and features",
+            lambda dtype, model=model: model.init(K, order_effect=True, n_features=2, dtype=dtype),
+            pairs(covariates=True),
+            permute=rename_pairs,
+        )
+        for model in (BradleyTerry, Davidson)
+    ]
+    return plain + with_covariates
+
+
+CASES = [
+    *_pair_cases(),
+    Case("PlackettLuce", lambda dtype: PlackettLuce.init(K, dtype=dtype), rankings(top=False), permute=rename_rankings),
+    Case(
+        "PlackettLuce top-k",
+        lambda dtype: PlackettLuce.init(K, dtype=dtype),
+        rankings(top=True),
+        permute=rename_rankings,
+    ),
+]
+
+
+def is_table(data: Any) -> bool:
+    return isinstance(data, PairCounts)
+
+
+def drawn(case: Case, dtype: Any, seed: int = 0, scale: float = 1.0) -> Any:
+    """The model at a random point of its support."""
+    from numpyro.distributions import biject_to
+
+    from scorax.inference import leaf_names, supports
+    from scorax.inference._priors import with_leaves
+
+    template = case.template(dtype)
+    key = jax.random.key(seed)
+    leaves = []
+    for index, (name, support, leaf) in enumerate(
+        zip(leaf_names(template), supports(template), jax.tree.leaves(template), strict=True)
+    ):
+        transform = biject_to(support)
+        shape = transform.inverse_shape(leaf.shape)
+        normal = jax.random.normal(jax.random.fold_in(key, index), shape, dtype)
+        leaves.append(transform(scale * case.spread.get(name, 1.0) * normal).astype(dtype))
+    return with_leaves(template, leaves)
+
+
+def simulated(case: Case, dtype: Any, seed: int = 1) -> Any:
+    """Data from the model at `drawn`."""
+    return drawn(case, dtype).simulate(case.design(dtype), key=jax.random.key(seed))
