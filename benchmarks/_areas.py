@@ -1,0 +1,9 @@
+"""All rows: importing an area registers its rows."""
+
+from benchmarks import _choice, _import  # noqa: F401
+from benchmarks._row import ROWS, Row
+
+
+def rows() -> tuple[Row, ...]:
+    """In the order of the areas."""
+    return tuple(ROWS)

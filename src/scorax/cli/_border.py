@@ -1,0 +1,68 @@
+"""The border between commands and the shell: what fails becomes one message and an exit status."""
+
+import os
+import re
+import sys
+import traceback
+
+import typer
+
+from scorax.cli._app import app
+from scorax.cli._session import INTERRUPTED
+
+BAD_INPUT = 2
+# What a process that was killed by the closing of its pipe would return.
+_PIPE_CLOSED = 141
+_ADVICE = (
+    (r"outcomes=\{'?([^':]*)'?: ([\d.]+), \.\.\.\}", r"--outcome-value '\1=\2'"),
+    (r"outcomes=\{\.\.\.\}", "--outcome-value WORD=NUMBER"),
+    (r"(?<![/'\w])item_([ab])(?![/'\w])(=\.\.\.)?", r"--item-\1-column"),
+    (r"\b(outcome|weight|item|judge|label|candidate|gold|ranking|rank)=\.\.\.", r"--\1-column"),
+    (r"\blevels=\.\.\.", "--levels"),
+)
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command that `arguments` name and return its exit status."""
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(arguments, prog_name="scorax", standalone_mode=False)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, typer.Abort):
+        print("\nscorax: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads on, as in `scorax rank ... | head`; nor will they read what the interpreter flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+    except Exception as error:
+        message = _message(error)
+        if message is None:
+            raise
+        if "--debug" in arguments:
+            traceback.print_exc()
+        print(f"scorax: {message}", file=sys.stderr)
+        return BAD_INPUT
+    return status or 0
+
+
+def _message(error: Exception) -> str | None:
+    """What to tell the user about input that cannot be used; None if the fault is ours."""
+    usage = getattr(error, "format_message", None)
+    if usage is not None:
+        context = getattr(error, "ctx", None)
+        where = f"\n  See: {context.command_path} --help" if context is not None else ""
+        return f"{usage()}{where}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    # An `ImportError` without a name was written for people: which extra to install.
+    if isinstance(error, ValueError | OSError) or (isinstance(error, ImportError) and error.name is None):
+        return "\n  ".join(_in_words_of_the_shell(str(error)).splitlines())
+    return None
+
+
+def _in_words_of_the_shell(message: str) -> str:
+    """The same advice with the command line's options in place of the library's arguments."""
+    for pattern, option in _ADVICE:
+        message = re.sub(pattern, option, message)
+    return message

@@ -1,0 +1,110 @@
+"""`scorax judge`: from judges' labels to candidates' scores and judges' accuracy."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from scorax.cli import _options as options
+from scorax.cli._options import choice, column
+
+
+class Method(StrEnum):
+    """How scores are inferred."""
+
+    MAP = "map"
+    NUTS = "nuts"
+
+
+class Monotone(StrEnum):
+    """What is assumed of a judge's errors."""
+
+    NONE = "none"
+    LOWEST = "lowest"
+    STOCHASTIC = "stochastic"
+
+
+def judge(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV, TSV, JSONL or Parquet: one label by one judge of one item a row. - reads CSV or JSONL from standard "
+            "input.",
+            show_default=False,
+        ),
+    ],
+    method: Annotated[
+        Method,
+        choice("nuts: a posterior by sampling. map: its mode, under flat priors of candidates; quick and rough.", "METHOD"),
+    ] = Method.NUTS,
+    monotone: Annotated[
+        Monotone,
+        choice(
+            "What orders the levels. lowest: the better the work, the rarer the lowest label. stochastic: the better the "
+            "work, the higher the labels. none: only that judges are expected to be right more often than wrong.",
+            "RULE",
+        ),
+    ] = Monotone.NONE,
+    levels: Annotated[
+        str | None,
+        choice("All levels from lowest to highest, as in 1,2,3.", "LIST", "the labels found, sorted"),
+    ] = None,
+    item_column: Annotated[str | None, column("What was judged.", "item")] = None,
+    judge_column: Annotated[str | None, column("Who judged it.", "judge or rater")] = None,
+    label_column: Annotated[str | None, column("The label given.", "label or rating")] = None,
+    candidate_column: Annotated[
+        str | None, column("Whose work the item is.", "candidate or model, if there")
+    ] = None,
+    gold_column: Annotated[str | None, column("The true label, empty where unknown.", "gold, if there")] = None,
+    draws: options.Draws = 500,
+    warmup: options.Warmup = 500,
+    chains: options.Chains = 4,
+    seed: options.Seed = 0,
+    level: options.Level = 0.95,
+    format: options.Output = options.Format.TABLE,
+    out: options.Out = None,
+    plot: options.Plot = None,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> int:
+    """Score candidates by judges who err, and judges by how often they are right.
+
+    True levels are latent: a judge confuses them in a way of its own, the same for every candidate. Prints each
+    candidate's expected score with interval, interval of the rank and probability of being the best, then each judge's
+    accuracy. With --out DIR also writes leaderboard.json, leaderboard.csv, judges.csv, a figure (leaderboard.png; with
+    three levels simplex.png, too) and, from nuts, posterior.npz. CSV on standard output holds the
+    candidates only.
+
+    \b
+    [bold]Examples[/bold]
+      scorax judge ratings.csv        columns item, judge, label; candidate, gold
+      scorax judge ratings.csv --monotone stochastic --out results
+      scorax judge grades.csv --label-column grade --levels fail,pass,good
+      scorax judge ratings.jsonl --format json | jq '.judges'
+    """
+    options.check_level(level)
+    draw = options.plot_wanted(plot, out)
+    from scorax.cli._output import staged
+    from scorax.cli._session import computing, note, verdict
+
+    columns = {
+        "item": item_column,
+        "judge": judge_column,
+        "label": label_column,
+        "candidate": candidate_column,
+        "gold": gold_column,
+    }
+    with computing(quiet=quiet), staged(out) as folder:
+        from scorax.cli import _judging
+
+        settings = _judging.Settings(method, monotone, draws, warmup, chains, seed, quiet)
+        ratings = _judging.load(file, levels, columns)
+        scored = _judging.infer(ratings, settings)
+        report = _judging.report_of(scored, level=level)
+        status = verdict(scored.result, draws, quiet=quiet)
+        written = _judging.write(folder, report, scored, draw=draw) if folder is not None else []
+    _judging.show(report, format)
+    if out is not None:
+        note(f"wrote {', '.join(written)} to {out}", quiet=quiet)
+    return status

@@ -1,0 +1,247 @@
+"""What `scorax judge` computes: labels from a file, candidates' scores and judges' accuracy from labels."""
+
+import csv
+import dataclasses
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from scorax.choice import Leaderboard, LeaderboardRow
+from scorax.cli._judge import Method, Monotone
+from scorax.cli._options import Format
+from scorax.cli._output import print_table
+from scorax.cli._reading import read_file
+from scorax.cli._session import note
+from scorax.data import Annotations, AnnotationVocabulary
+from scorax.inference import Fit, Posterior, fit, sample
+from scorax.judges import SimplexJudge, SimplexPrior
+from scorax.stats import rank_summary
+
+# Draws from the normal approximation of a mode: enough for two digits of a probability.
+_DRAWS_OF_A_MODE = 10_000
+
+
+class Settings(NamedTuple):
+    """The choices of the command line."""
+
+    method: Method
+    monotone: Monotone
+    draws: int
+    warmup: int
+    chains: int
+    seed: int
+    quiet: bool
+
+
+class Ratings(NamedTuple):
+    """What was read."""
+
+    data: Annotations
+    names: AnnotationVocabulary
+
+
+class Scored(NamedTuple):
+    """What was inferred, from which ratings."""
+
+    result: Fit[SimplexJudge] | Posterior[SimplexJudge]
+    ratings: Ratings
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgeRow:
+    """One judge."""
+
+    judge: str
+    accuracy: float
+    """How often it gives the true level, on the mix of levels in these data."""
+    std_error: float
+    lower: float
+    upper: float
+    labels: float
+
+
+class Report(NamedTuple):
+    """All that is printed and written."""
+
+    board: Leaderboard
+    judges: tuple[JudgeRow, ...]
+
+
+class Uncertain(NamedTuple):
+    """Numbers with their uncertainty."""
+
+    value: np.ndarray
+    std_error: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    draws: np.ndarray
+
+
+class ScoresAndAccuracies(eqx.Module):
+    """Expected scores of all candidates, then accuracies of all judges."""
+
+    share: Float[Array, " k"]
+    """Of the items, by candidate."""
+
+    def __call__(self, model: SimplexJudge) -> Float[Array, " q"]:
+        """All of them, end to end."""
+        mix = self.share.astype(model.prevalence.dtype) @ model.prevalence
+        right = jnp.diagonal(model.confusion, axis1=1, axis2=2)
+        return jnp.concatenate([model.expected_score(), right @ mix])
+
+
+def load(file: str, levels: str | None, columns: Mapping[str, str | None]) -> Ratings:
+    """Ratings from a file; `columns` are those that the user named."""
+    named = {role: column for role, column in columns.items() if column is not None}
+    listed = None if levels is None else [level.strip() for level in levels.split(",")]
+    return Ratings(*Annotations.from_frame(read_file(file), levels=listed, **named))
+
+
+def infer(ratings: Ratings, settings: Settings) -> Scored:
+    """Prevalences and confusions by the chosen method, from the vote of the majority."""
+    data, names = ratings
+    k, j, m = len(names.candidates), len(names.judges), len(names.levels)
+    if m < 2:
+        raise ValueError(f"all labels are {names.levels[0]!r}: name the other levels with --levels, lowest first")
+    note(f"{k} candidates, {len(names.items)} items, {j} judges, {m} levels: {settings.method}", quiet=settings.quiet)
+    model = SimplexJudge.from_majority_vote(data, k, j, m, values=names.values)
+    if settings.method == Method.MAP:
+        prior = SimplexPrior(model, monotone=settings.monotone.value, prevalence="dirichlet")
+        return Scored(fit(model, data, prior=prior), ratings)
+    posterior = sample(
+        model,
+        data,
+        key=jax.random.key(settings.seed),
+        prior=SimplexPrior(model, monotone=settings.monotone.value),
+        num_warmup=settings.warmup,
+        num_samples=settings.draws,
+        num_chains=settings.chains,
+        progress=not settings.quiet,
+    )
+    return Scored(posterior, ratings)
+
+
+def report_of(scored: Scored, *, level: float) -> Report:
+    """Candidates from best to worst, judges from the most to the least accurate."""
+    data, names = scored.ratings
+    k = len(names.candidates)
+    count = np.asarray(data.count, np.float64)
+    candidate = np.asarray(data.candidate)
+    share = np.bincount(candidate, count, k) / count.sum()
+    both = _uncertain(scored.result, ScoresAndAccuracies(jnp.asarray(share)), level)
+    scores, accuracies = (Uncertain(*(x[..., part] for x in both)) for part in (slice(k), slice(k, None)))
+    given = count[:, None] * np.asarray(data.where)
+    by_judge = np.bincount(np.asarray(data.judge).ravel(), given.ravel(), len(names.judges))
+    board = _board(scores, tuple(names.candidates), np.bincount(candidate, given.sum(1), k), level)
+    return Report(board, _judge_rows(accuracies, tuple(names.judges), by_judge))
+
+
+def _board(scores: Uncertain, names: tuple[str, ...], labels: np.ndarray, level: float) -> Leaderboard:
+    ranks = rank_summary(jnp.asarray(scores.draws), level=level)
+    rows = tuple(
+        LeaderboardRow(
+            item=names[i],
+            rating=float(scores.value[i]),
+            # A score is no log-odds: this model has no such number.
+            theta=math.nan,
+            std_error=float(scores.std_error[i]),
+            lower=float(scores.lower[i]),
+            upper=float(scores.upper[i]),
+            rank=place + 1,
+            rank_lower=int(ranks.lower[i]),
+            rank_upper=int(ranks.upper[i]),
+            p_best=float(ranks.p_best[i]),
+            comparisons=float(labels[i]),
+        )
+        for place, i in enumerate(np.argsort(-scores.value, kind="stable"))
+    )
+    return Leaderboard(rows, level, "score")
+
+
+def _judge_rows(accuracies: Uncertain, names: tuple[str, ...], labels: np.ndarray) -> tuple[JudgeRow, ...]:
+    columns = (accuracies.value, accuracies.std_error, accuracies.lower, accuracies.upper, labels)
+    best_first = np.argsort(-accuracies.value, kind="stable")
+    return tuple(JudgeRow(names[i], *(float(column[i]) for column in columns)) for i in best_first)
+
+
+def _uncertain(
+    result: Fit[SimplexJudge] | Posterior[SimplexJudge], quantities: ScoresAndAccuracies, level: float
+) -> Uncertain:
+    tail = (1 - level) / 2
+    if isinstance(result, Fit):
+        estimate = result.map(quantities)
+        value, covariance = np.asarray(estimate.value), np.asarray(estimate.covariance)
+        if not np.isfinite(covariance).all():
+            raise ValueError(
+                "the mode lies at the edge of what is possible (some level never occurs, or some judge never errs), where "
+                "it has no intervals: use --method nuts"
+            )
+        # A fixed seed: the same labels give the same report.
+        draws = np.random.default_rng(0).multivariate_normal(value, covariance, _DRAWS_OF_A_MODE, method="eigh")
+    else:
+        draws = np.asarray(result.map(quantities))
+        draws = draws.reshape(-1, draws.shape[-1])
+        value = draws.mean(0)
+    lower, upper = np.quantile(draws, [tail, 1 - tail], axis=0)
+    return Uncertain(value, draws.std(0, ddof=1), lower, upper, draws)
+
+
+def to_json(report: Report) -> str:
+    """An object with the rows of candidates and those of judges."""
+    judges = [dataclasses.asdict(row) for row in report.judges]
+    return json.dumps({"candidates": json.loads(report.board.to_json()), "judges": judges}, indent=1, ensure_ascii=False)
+
+
+def judges_csv(report: Report) -> str:
+    """Judges as comma-separated text with a header line."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(JudgeRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(dataclasses.asdict(row) for row in report.judges)
+    return text.getvalue()
+
+
+def write(folder: Path, report: Report, scored: Scored, *, draw: bool) -> list[str]:
+    """Write everything that was found into `folder`; returns the names of the files."""
+    (folder / "leaderboard.json").write_text(to_json(report) + "\n", encoding="utf-8")
+    (folder / "leaderboard.csv").write_text(report.board.to_csv(), encoding="utf-8")
+    (folder / "judges.csv").write_text(judges_csv(report), encoding="utf-8")
+    if draw:
+        _draw(folder, report, scored)
+    if isinstance(scored.result, Posterior):
+        scored.result.save(folder / "posterior.npz")
+    return sorted(path.name for path in folder.iterdir())
+
+
+def _draw(folder: Path, report: Report, scored: Scored) -> None:
+    from scorax.plot import plot_leaderboard, plot_simplex
+
+    plot_leaderboard(report.board).figure.savefig(folder / "leaderboard.png", dpi=150)
+    if len(scored.ratings.names.levels) == 3:
+        plot_simplex(scored.result, names=scored.ratings.names).figure.savefig(folder / "simplex.png", dpi=150)
+
+
+def show(report: Report, format: Format) -> None:
+    """Print the report to standard output; as CSV, the candidates only."""
+    if format == Format.JSON:
+        print(to_json(report))
+    elif format == Format.CSV:
+        print(report.board.to_csv(), end="")
+    else:
+        headings, body = report.board.cells()
+        print_table(["rank", "candidate", "score", *headings[3:-1], "labels"], body)
+        print()
+        print_table(["judge", "accuracy", headings[3], "labels"], [_judge_cells(row) for row in report.judges], left=(0,))
+
+
+def _judge_cells(row: JudgeRow) -> list[str]:
+    return [row.judge, f"{row.accuracy:.2f}", f"{row.lower:.2f} to {row.upper:.2f}", f"{row.labels:g}"]

@@ -1,0 +1,82 @@
+"""Where results go: to standard output as a table, JSON or CSV, and into a folder all together or not at all."""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# A pipe has no width: lines are as long as they need to be.
+_NO_WIDTH = 10_000
+
+
+def print_table(
+    headings: Sequence[str], body: Sequence[Sequence[str]], *, left: Sequence[int] = (1,), wrap: Sequence[int] = ()
+) -> None:
+    """Print a table for people.
+
+    Columns are set to the right, but for those numbered in `left`. Where a terminal is too narrow, those in `wrap` take
+    several lines, and all others are cut.
+    """
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold", border_style="dim")
+    for j, heading in enumerate(headings):
+        justify = "left" if j in left else "right"
+        table.add_column(heading, justify=justify, no_wrap=j not in wrap, overflow="ellipsis")
+    for line in body:
+        table.add_row(*map(Text, line))
+    terminal = sys.stdout.isatty()
+    console = Console(file=sys.stdout, width=None if terminal else _NO_WIDTH, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    # No blanks at the ends of lines, for the sake of those who read them with a program.
+    sys.stdout.write("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
+
+
+@contextlib.contextmanager
+def staged(folder: Path | None) -> Iterator[Path | None]:
+    """A hidden place inside `folder` to write files to, which move into `folder` when all has gone well.
+
+    Entering creates `folder` and so shows that it can be written, before any long work. When something fails, nothing
+    is left: neither files nor folders that were not there before.
+
+    Raises:
+        ValueError: `folder` cannot be created or written.
+    """
+    if folder is None:
+        yield None
+        return
+    created = _missing(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".scorax-", dir=folder))
+    except OSError as error:
+        _remove_empty(created)
+        reason = error.strerror or str(error)
+        raise ValueError(f"cannot write to the output folder {str(folder)!r}: {reason}. Name another with --out.") from error
+    try:
+        yield stage
+        for file in sorted(stage.iterdir()):
+            os.replace(file, folder / file.name)
+        stage.rmdir()
+    except BaseException:
+        shutil.rmtree(stage, ignore_errors=True)
+        _remove_empty(created)
+        raise
+
+
+def _missing(folder: Path) -> list[Path]:
+    """`folder` and those above it that do not exist, deepest first."""
+    return [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,63 @@
+"""`scorax judge`: candidates and judges from labels."""
+
+import csv
+import io
+import json
+
+import pytest
+
+NUTS = ["--draws", "60", "--warmup", "60", "--chains", "2", "--quiet"]
+
+
+def test_map_scores_candidates_and_judges(scorax, ratings):
+    status, out, err = scorax("judge", ratings, "--method", "map", "--format", "json", "--quiet")
+    assert (status, err) == (0, "")
+    report = json.loads(out)
+    good, fair = report["candidates"]
+    assert (good["item"], fair["item"]) == ("good", "fair")
+    assert 1 < fair["rating"] < good["rating"] < 3
+    assert good["lower"] < good["rating"] < good["upper"]
+    # A score is no log-odds.
+    assert good["theta"] is None
+    assert good["comparisons"] == 60
+    assert good["p_best"] > 0.9
+    assert {row["judge"] for row in report["judges"]} == {"ann", "bob", "eve"}
+    # Right 0.8 + 0.2 / 3 of the time; four standard errors of a share of 40.
+    for row in report["judges"]:
+        assert row["accuracy"] == pytest.approx(0.87, abs=4 * (0.87 * 0.13 / 40) ** 0.5)
+        assert row["labels"] == 40
+
+
+def test_table_and_csv(scorax, ratings):
+    run = scorax("judge", ratings, "--method", "map", "--level", "0.8")
+    candidates, judges = run.out.split("\n\n")
+    assert candidates.splitlines()[0].split() == "rank candidate score 80% interval 80% ranks P(best) labels".split()
+    assert judges.splitlines()[0].split() == "judge accuracy 80% interval labels".split()
+    assert "2 candidates, 40 items, 3 judges, 3 levels: map" in run.err
+    table = csv.DictReader(io.StringIO(scorax("judge", ratings, "--method", "map", "--format", "csv", "--quiet").out))
+    assert [row["item"] for row in table] == ["good", "fair"]
+
+
+@pytest.mark.engine
+def test_nuts_writes_all_files(scorax, ratings, tmp_path):
+    out = tmp_path / "out"
+    status, _, err = scorax("judge", ratings, "--monotone", "stochastic", "--out", out, *NUTS)
+    assert (status, err) == (0, "")
+    names = ["judges.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.png", "posterior.npz", "simplex.png"]
+    assert sorted(path.name for path in out.iterdir()) == names
+
+
+@pytest.mark.engine
+def test_columns_levels_and_a_single_candidate(scorax, tmp_path):
+    lines = ["q,who,says"] + [
+        f"q{n},{judge},{('bad', 'good')[n % 2 if n > i else 1 - n % 2]}" for n in range(20) for i, judge in enumerate("xyz")
+    ]
+    (tmp_path / "r.csv").write_text("\n".join(lines) + "\n")
+    run = scorax(
+        "judge", tmp_path / "r.csv", "--item-column", "q", "--judge-column", "who", "--label-column", "says",
+        "--levels", "bad,good", "--format", "json", *NUTS,
+    )  # fmt: skip
+    assert (run.status, run.err) == (0, "")
+    report = json.loads(run.out)
+    assert [row["rank"] for row in report["candidates"]] == [1]
+    assert report["judges"][0]["judge"] == "x"

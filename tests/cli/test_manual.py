@@ -1,0 +1,70 @@
+"""What the command line says about itself, and how fast."""
+
+import subprocess
+import sys
+
+import pytest
+
+import scorax as sx
+
+
+def test_version(scorax):
+    assert scorax("--version") == (0, f"scorax {sx.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ["rank", "judge", "data", "doctor", "Examples", "Exit status"]),
+        (
+            ("rank",),
+            ["--method", "--ties", "--scale", "--level", "--seed", "--format", "--out", "--no-plot", "--quiet", "--debug",
+             "--item-a-column", "--item-b-column", "--outcome-column", "--weight-column", "--prior-precision",
+             "--on-disconnected", "--draws", "--warmup", "--chains", "Examples", "Exit status", "standard input"],
+        ),
+        (("judge",), ["--levels", "--candidate-column", "--judge-column", "--item-column", "--label-column",
+                      "--gold-column", "--monotone", "--method", "Examples", "Exit status"]),
+        (("data",), ["list", "show", "export"]),
+        (("doctor",), ["Exit status"]),
+    ],
+)  # fmt: skip
+def test_help_reads_like_a_manual(scorax, arguments, words):
+    status, out, err = scorax(*arguments, "--help")
+    assert (status, err) == (0, "")
+    assert [word for word in words if word not in out] == []
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from scorax.cli import main; main(['rank', '--help'])\n"
+        "print([name for name in ('jax', 'numpy', 'narwhals', 'polars', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_without_the_extra_one_line_says_what_to_install():
+    code = "import sys; sys.modules['typer'] = None; from scorax.cli import main; sys.exit(main(['--help']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "scorax: typer is missing; the command line needs: pip install 'scorax[cli]'\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("rank",), "Missing argument 'FILE'"),
+        (("rank", "x.csv", "--method", "magic"), "'magic' is not one of 'mle', 'map', 'laplace', 'nuts'"),
+        (("rank", "x.csv", "--level", "95"), "--level must lie between 0 and 1, such as 0.95, not 95"),
+        (("rank", "x.csv", "--plot"), "--plot needs a folder to draw into: add --out DIR"),
+        (("rank", "x.csv", "--method", "nuts", "--prior-precision", "2"), "belongs to --method map"),
+        (("rank", "x.csv", "--prior-precision", "0"), "--prior-precision must be a positive number"),
+        (("rank", "x.csv", "--draws", "0"), "Invalid value for '--draws'"),
+        (("rate", "x.csv"), "No such command 'rate'"),
+    ],
+)
+def test_wrong_use_is_one_message_and_status_2(scorax, arguments, words):
+    status, out, err = scorax(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("scorax: ")
+    assert words in err
