@@ -13,7 +13,7 @@ from benchmarks._reference import bradley_terry_mle, win_matrix
 from benchmarks._row import Case, Peer, peer, row
 from scorax.choice import BradleyTerry, plackett_luce_log_prob
 from scorax.data import Comparisons
-from scorax.inference import fit
+from scorax.inference import bootstrap, fit
 
 # From equal strengths to machine precision, whatever the size.
 _NEWTON_STEPS = 7
@@ -139,8 +139,6 @@ def _plackett_luce_gradient(strength: np.ndarray) -> np.ndarray:
 
 @row("bootstrap of bradley_terry", "1000 refits, 100 items", x64=True)
 def _bootstrap() -> Case:
-    from scorax.inference import bootstrap
-
     n_items, n_refits = 100, 1000
     a, b, outcome = battles(100_000, n_items)
     model = BradleyTerry.init(n_items)

@@ -20,14 +20,23 @@ def _nuts_case(init: Callable[[int], Any]) -> Case:
     battles, names = datasets.load_llmfao()
     model, table = init(len(names)), battles.table(len(names))
     key = jax.random.key(0)
-    settings = {"num_warmup": _WARMUP, "num_samples": _DRAWS, "num_chains": _CHAINS}
 
     def call() -> Any:
-        return sample(model, table, key=key, progress=False, **settings).model.strength
+        posterior = sample(
+            model, table, key=key, num_warmup=_WARMUP, num_samples=_DRAWS, num_chains=_CHAINS, progress=False
+        )
+        return posterior.model.strength
 
     def numpyro_driver() -> Any:
         # The same density, whose every run compiles anew.
-        mcmc = MCMC(NUTS(numpyro_model(model)), chain_method="sequential", progress_bar=False, **settings)
+        mcmc = MCMC(
+            NUTS(numpyro_model(model)),
+            num_warmup=_WARMUP,
+            num_samples=_DRAWS,
+            num_chains=_CHAINS,
+            chain_method="sequential",
+            progress_bar=False,
+        )
         mcmc.run(key, table)
         return mcmc.get_samples()["strength"]
 

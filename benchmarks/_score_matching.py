@@ -1,11 +1,8 @@
 """Denoising score matching against the bare regression step of the same network: what the loss itself costs.
 
-The regression step is given what the loss has to make: noised samples, times and targets. `python -m
-benchmarks._score_matching` prints both and their ratio, from alternating runs.
+The regression step is given what the loss has to make: noised samples, times and targets.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -95,24 +92,3 @@ def _denoising_step() -> Case:
         program=program,
         goals={"slower_than": 1.05},
     )
-
-
-def compare(alternations: int = 60) -> dict[str, float]:
-    """Median seconds of either step and the median ratio of neighbours, which a drifting clock speed cannot bend."""
-
-    def seconds(step):
-        start = time.perf_counter()
-        jax.block_until_ready(step())
-        return time.perf_counter() - start
-
-    dsm, mse, _ = steps()
-    pairs = [(seconds(dsm), seconds(mse)) for _ in range(3 + alternations)][3:]
-    ratio = statistics.median(denoising / regression for denoising, regression in pairs)
-    denoising, regression = (statistics.median(column) for column in zip(*pairs, strict=True))
-    return {"dsm": denoising, "mse": regression, "ratio": ratio}
-
-
-if __name__ == "__main__":
-    result = compare()
-    print(f"denoising score matching {result['dsm'] * 1e3:.2f} ms, regression {result['mse'] * 1e3:.2f} ms")
-    print(f"ratio {result['ratio']:.3f} (batch {BATCH}, {DIMENSIONS} dimensions, 3 hidden layers of 256)")

@@ -27,8 +27,9 @@ class _ThisPython(KernelSpecManager):
     """The one kernel there is: this interpreter, whatever is installed on the machine."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        settings = ["--log-level=ERROR", "--HistoryManager.enabled=False"]
-        arguments = ["-m", "ipykernel_launcher", "-f", "{connection_file}", *settings]
+        # That a machine lacks widgets is nothing that readers of the notebook need to know.
+        quiet = ["-W", "ignore:IProgress not found", "-m", "ipykernel_launcher", "--log-level=ERROR"]
+        arguments = [*quiet, "-f", "{connection_file}", "--HistoryManager.enabled=False"]
         return KernelSpec(argv=[sys.executable, *arguments], display_name="Python 3", language="python")
 
 

@@ -10,7 +10,11 @@ RATINGS = "item,judge,label\nq1,ann,1\nq1,bob,2\nq2,ann,3\nq2,bob,3\n"
 BATTLES = {
     "unknown column": (HEAD + FINE, ["--outcome-column", "result"], ["no column 'result'", "'winner'"]),
     "no columns that we know": ("x,y,z\na,b,c\n", [], ["'x', 'y', 'z'", "--item-a-column"]),
-    "one column of two": (HEAD + FINE, ["--item-a-column", "model_a"], ["--item-a-column and --item-b-column go together"]),
+    "one column of two": (
+        HEAD + FINE,
+        ["--item-a-column", "model_a"],
+        ["--item-a-column and --item-b-column go together"],
+    ),
     "unknown outcome": (
         HEAD + FINE + "ant,cow,DRAW\n",
         [],
@@ -35,7 +39,7 @@ BATTLES = {
     "an item that was never compared": (
         "a,b,winner,w\nant,bee,tie,1\nbee,cow,tie,0\n",
         ["--weight-column", "w"],
-        ["1 of 3 items were never compared", "'cow'", "drop these rows"],
+        ["1 of 3 items were never compared", "'cow'", "Drop these rows"],
     ),
     "groups that never met": (
         HEAD + "ant,bee,tie\ncow,dog,tie\nant,bee,model_a\ncow,dog,model_a\n",
@@ -71,6 +75,7 @@ JUDGES = {
     "rating outside the levels": (RATINGS, ["--levels", "1,2"], ["3"]),
     "a judge with no ratings": (RATINGS + "q2,eve,\n", [], ["column 'label' is missing", "row 4"]),
     "one level": ("item,judge,label\nq1,ann,1\nq2,ann,1\n", [], ["--levels"]),
+    "no mode": (RATINGS, ["--method", "map", "--monotone", "lowest"], ["--method nuts"]),
     "no judges": ("item,label\nq1,1\n", [], ["judge", "'item', 'label'"]),
     "empty file": ("", [], ["empty"]),
 }

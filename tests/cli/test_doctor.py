@@ -8,7 +8,17 @@ from scorax.cli import _doctor
 def test_all_is_well(scorax):
     status, out, err = scorax("doctor")
     assert (status, err) == (0, "")
-    for word in ("python", "scorax", "jax", "numpyro", "devices", "float64", "compiled programs", "extra cli", "extra plot"):
+    for word in (
+        "python",
+        "scorax",
+        "jax",
+        "numpyro",
+        "devices",
+        "float64",
+        "compiled programs",
+        "extra cli",
+        "extra plot",
+    ):
         assert word in out
     assert "self-check" in out.splitlines()[-1]
     assert " ok (error " in out.splitlines()[-1]

@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from scorax.cli._session import compiled_programs
 
 COMMAND = [sys.executable, "-W", "error", "-m", "scorax.cli"]
 
@@ -17,11 +18,9 @@ COMMAND = [sys.executable, "-W", "error", "-m", "scorax.cli"]
 @pytest.fixture
 def environment(tmp_path):
     """The test session's compilation cache, and no other trace in the user's home."""
-    import jax
-
     return {
         **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+        "JAX_COMPILATION_CACHE_DIR": compiled_programs(),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }
@@ -30,7 +29,20 @@ def environment(tmp_path):
 def test_main_job(battles, tmp_path, environment):
     """From a file to a posterior leaderboard and its files, at small size."""
     out = tmp_path / "out"
-    options = ["--draws", "50", "--warmup", "100", "--chains", "2", "--seed", "1", "--format", "json", "--out", str(out)]
+    options = [
+        "--draws",
+        "50",
+        "--warmup",
+        "100",
+        "--chains",
+        "2",
+        "--seed",
+        "1",
+        "--format",
+        "json",
+        "--out",
+        str(out),
+    ]
     done = subprocess.run(
         [*COMMAND, "rank", str(battles), *options], capture_output=True, text=True, env=environment, check=False
     )

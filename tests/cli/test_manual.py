@@ -18,9 +18,10 @@ def test_version(scorax):
         ((), ["rank", "judge", "data", "doctor", "Examples", "Exit status"]),
         (
             ("rank",),
-            ["--method", "--ties", "--scale", "--level", "--seed", "--format", "--out", "--no-plot", "--quiet", "--debug",
-             "--item-a-column", "--item-b-column", "--outcome-column", "--weight-column", "--prior-precision",
-             "--on-disconnected", "--draws", "--warmup", "--chains", "Examples", "Exit status", "standard input"],
+            ["--method", "--ties", "--scale", "--level", "--seed", "--format", "--out", "--no-plot", "--quiet",
+             "--debug", "--item-a-column", "--item-b-column", "--outcome-column", "--weight-column",
+             "--prior-precision", "--on-disconnected", "--draws", "--warmup", "--chains",
+             "Examples", "Exit status", "standard input"],
         ),
         (("judge",), ["--levels", "--candidate-column", "--judge-column", "--item-column", "--label-column",
                       "--gold-column", "--monotone", "--method", "Examples", "Exit status"]),
@@ -32,6 +33,14 @@ def test_help_reads_like_a_manual(scorax, arguments, words):
     status, out, err = scorax(*arguments, "--help")
     assert (status, err) == (0, "")
     assert [word for word in words if word not in out] == []
+
+
+@pytest.mark.parametrize("arguments", [(), ("data",)])
+def test_no_command_prints_the_manual(scorax, arguments):
+    status, out, err = scorax(*arguments)
+    assert status == 2
+    assert "Usage" in out + err
+    assert "scorax: " not in err
 
 
 def test_help_loads_nothing_heavy():

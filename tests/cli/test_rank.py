@@ -46,7 +46,7 @@ def test_table_in_a_pipe_is_as_wide_as_it_needs_and_the_rest_is_on_standard_erro
     status, out, err = scorax("rank", battles, "--method", "mle", "--level", "0.9")
     heading, rule, *body = out.splitlines()
     assert status == 0
-    assert heading.split() == "rank item rating 90% interval 90% ranks P(best) comparisons".split()
+    assert heading.split() == ["rank", "item", "rating", "90%", "interval", "90%", "ranks", "P(best)", "comparisons"]
     assert set(rule) == {"─"}
     assert len(body) == 4
     assert max(map(len, body)) <= 80
@@ -98,8 +98,9 @@ def test_prior_precision_makes_a_map_and_shrinks(mle, scorax, battles):
 def test_columns_words_and_weights(scorax, tmp_path, mle):
     (tmp_path / "games.csv").write_text("home,away,points,w\nx,y,H,2\nx,y,A,1\nx,y,D,0\n")
     run = scorax(
-        "rank", tmp_path / "games.csv", "--method", "mle", "--format", "json", "--quiet", "--scale", "log", "--ties", "half",
-        "--item-a-column", "home", "--item-b-column", "away", "--outcome-column", "points", "--weight-column", "w",
+        "rank", tmp_path / "games.csv", "--method", "mle", "--format", "json", "--quiet", "--scale", "log",
+        "--ties", "half", "--item-a-column", "home", "--item-b-column", "away", "--outcome-column", "points",
+        "--weight-column", "w",
         *("--outcome-value", "H=1", "--outcome-value", "A=0", "--outcome-value", "D=0.5"),
     )  # fmt: skip
     best, worst = rows(run)
@@ -154,7 +155,9 @@ def test_no_plot(scorax, battles, tmp_path):
 @pytest.mark.engine
 def test_laplace_keeps_its_posterior(scorax, battles, tmp_path):
     options = ["--method", "laplace", "--draws", "100", "--format", "json", "--quiet"]
-    first = rows(scorax("rank", battles, "--ties", "half", "--out", tmp_path / "out", "--no-plot", "--seed", "3", *options))
+    first = rows(
+        scorax("rank", battles, "--ties", "half", "--out", tmp_path / "out", "--no-plot", "--seed", "3", *options)
+    )
     again = rows(scorax("rank", battles, "--ties", "half", "--seed", "3", *options))
     other = rows(scorax("rank", battles, "--ties", "half", "--seed", "4", *options))
     assert first == again != other

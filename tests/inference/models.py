@@ -7,9 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpyro.distributions import biject_to
 
 from scorax.choice import BradleyTerry, Davidson, PlackettLuce, RaoKupper
-from scorax.data import Comparisons, PairCounts, Rankings
+from scorax.data import Annotations, Comparisons, Rankings
+from scorax.inference import supports
+from scorax.inference._engine import engine
+from scorax.inference._priors import with_leaves
+from scorax.judges import SimplexJudge
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +26,10 @@ class Case:
     """From a dtype to the model at its start."""
     design: Callable[[Any], Any]
     """From a dtype to rows of count one whose outcomes may be anything."""
-    spread: dict[str, float] = dataclasses.field(default_factory=dict)
-    """Standard deviation of the parameters that tests draw, where it is not one."""
     permute: Callable[[Any, Any, np.ndarray], tuple[Any, Any]] | None = None
     """Rename the items of model and data."""
+    spread: float = 1.0
+    """How far from its start, in unconstrained coordinates, tests draw the model."""
     recovery_rows: int = 2_000
     """How often the design is repeated so that a fit finds the truth."""
 
@@ -78,56 +83,48 @@ def rename_rankings(model: Any, data: Rankings, new: np.ndarray) -> tuple[Any, R
     return dataclasses.replace(model, strength=model.strength[np.argsort(new)]), renamed
 
 
-def _pair_cases() -> list[Case]:
-    plain = [
-        Case(model.__name__, lambda dtype, model=model: model.init(K, dtype=dtype), pairs(), permute=rename_pairs)
-        for model in (BradleyTerry, Davidson, RaoKupper)
-    ]
-    with_covariates = [
-        Case(
-            f"{model.__name__} with order and features",
-            lambda dtype, model=model: model.init(K, order_effect=True, n_features=2, dtype=dtype),
-            pairs(covariates=True),
-            permute=rename_pairs,
-        )
-        for model in (BradleyTerry, Davidson)
-    ]
-    return plain + with_covariates
+ITEMS = np.arange(24)
+
+
+def annotations(dtype: Any) -> Annotations:
+    """Three judges label every item; two candidates take turns."""
+    judge = np.tile(np.arange(3), (24, 1))
+    return Annotations.from_arrays((ITEMS[:, None] + judge) % 3, judge, candidate=ITEMS % 2, weight=np.ones(24, dtype))
 
 
 CASES = [
-    *_pair_cases(),
-    Case("PlackettLuce", lambda dtype: PlackettLuce.init(K, dtype=dtype), rankings(top=False), permute=rename_rankings),
+    Case("BradleyTerry", lambda dtype: BradleyTerry.init(K, dtype=dtype), pairs(), rename_pairs),
     Case(
-        "PlackettLuce top-k",
-        lambda dtype: PlackettLuce.init(K, dtype=dtype),
-        rankings(top=True),
-        permute=rename_rankings,
+        "BradleyTerry with order and features",
+        lambda dtype: BradleyTerry.init(K, order_effect=True, n_features=2, dtype=dtype),
+        pairs(covariates=True),
+        rename_pairs,
     ),
+    Case(
+        "Davidson with order and features",
+        lambda dtype: Davidson.init(K, order_effect=True, n_features=2, dtype=dtype),
+        pairs(covariates=True),
+        rename_pairs,
+    ),
+    Case("RaoKupper", lambda dtype: RaoKupper.init(K, dtype=dtype), pairs(), rename_pairs),
+    Case("PlackettLuce of tops", lambda dtype: PlackettLuce.init(K, dtype=dtype), rankings(top=True), rename_rankings),
+    # Nearer, so that levels keep their names: a model far from its start may be another labelling of it.
+    Case("SimplexJudge", lambda dtype: SimplexJudge.init(2, 3, 3, dtype=dtype), annotations, spread=0.5),
 ]
 
 
-def is_table(data: Any) -> bool:
-    return isinstance(data, PairCounts)
-
-
 def drawn(case: Case, dtype: Any, seed: int = 0, scale: float = 1.0) -> Any:
-    """The model at a random point of its support."""
-    from numpyro.distributions import biject_to
-
-    from scorax.inference import leaf_names, supports
-    from scorax.inference._priors import with_leaves
-
+    """The model at a random point of its support, around its start."""
     template = case.template(dtype)
+    scale = scale * case.spread
     key = jax.random.key(seed)
     leaves = []
-    for index, (name, support, leaf) in enumerate(
-        zip(leaf_names(template), supports(template), jax.tree.leaves(template), strict=True)
-    ):
+    for index, (support, leaf) in enumerate(zip(supports(template), jax.tree.leaves(template), strict=True)):
         transform = biject_to(support)
         shape = transform.inverse_shape(leaf.shape)
-        normal = jax.random.normal(jax.random.fold_in(key, index), shape, dtype)
-        leaves.append(transform(scale * case.spread.get(name, 1.0) * normal).astype(dtype))
+        away = scale * jax.random.normal(jax.random.fold_in(key, index), shape, dtype)
+        with engine():
+            leaves.append(transform(transform.inv(leaf) + away).astype(dtype))
     return with_leaves(template, leaves)
 
 

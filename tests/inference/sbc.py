@@ -42,6 +42,7 @@ def simulation_based_calibration(
     num_draws: int = 63,
     thin: int = 4,
     prior: Program | None = None,
+    sampling_prior: Program | None = None,
     **options: Any,
 ) -> Ranks:
     """Draw parameters from the prior and data from them, and rank the parameters among draws from their posterior.
@@ -57,6 +58,7 @@ def simulation_based_calibration(
         num_draws: Draws kept for each, all chains together.
         thin: Draws made for each one kept, so that the kept ones are nearly independent.
         prior: A program in place of `model_template.prior`.
+        sampling_prior: Another one for the sampler alone, which calibration must then notice.
         options: For `sample`.
     """
     program = model_template.prior if prior is None else prior
@@ -78,7 +80,7 @@ def simulation_based_calibration(
             model_template,
             data,
             key=key_sample,
-            prior=prior,
+            prior=prior if sampling_prior is None else sampling_prior,
             num_chains=num_chains,
             num_samples=thin * each,
             progress=False,

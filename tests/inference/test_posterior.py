@@ -77,6 +77,12 @@ def test_map_gives_modules_back():
     np.testing.assert_array_equal(doubled.first.level, 2 * posterior.model.first.level)
 
 
+def test_map_where_no_draw_changes_the_model():
+    posterior = make()
+    alone = dataclasses.replace(posterior, moving=Pair(Things(None), None, None), still=LIKE)
+    np.testing.assert_array_equal(alone.map(lambda model: model.ids), np.tile(np.arange(4), (2, 100, 1)))
+
+
 def test_summary_has_the_numbers_of_numpy(x64):
     posterior = make()
     summary = posterior.summary(NAMES, level=0.9)

@@ -247,3 +247,35 @@ def test_calibrated():
         target_accept_prob=0.95,
     )
     assert (ranks.p_values() > 0.01).all()
+
+
+@pytest.mark.slow
+def test_calibrated_on_comparisons():
+    from scorax.choice import BradleyTerry
+    from scorax.data import Comparisons
+
+    a, b = np.triu_indices(6, 1)
+    design = Comparisons.from_arrays(np.tile(a, 4), np.tile(b, 4), np.ones(60))
+    ranks = simulation_based_calibration(
+        BradleyTerry.init(6),
+        design,
+        lambda m: m.strength[:3] - m.strength[3:],
+        key=jax.random.key(1),
+        n_replications=200,
+        num_warmup=300,
+    )
+    assert (ranks.p_values() > 0.01).all()
+
+
+@pytest.mark.slow
+def test_calibration_notices_a_wrong_prior():
+    ranks = simulation_based_calibration(
+        MODEL,
+        some_measurements(0),
+        lambda m: m.level,
+        key=jax.random.key(0),
+        n_replications=100,
+        sampling_prior=iid_prior(MODEL, {"level": dist.Normal(2.0, 0.5)}),
+        num_warmup=300,
+    )
+    assert (ranks.p_values() < 1e-4).all()

@@ -14,36 +14,36 @@ from scorax.judges._confusion_priors import upward_shares, upward_transport
 
 
 @functools.cache
-def draws(dtype, n_levels, monotone, prevalence="dirichlet", n=20_000):
-    """Prior draws of two judges; made once for each setting."""
-    prior = SimplexPrior(
-        SimplexJudge.init(2, 2, n_levels, dtype=dtype), monotone=monotone, prevalence=prevalence
-    )
-    draw = jax.jit(jax.vmap(lambda key: numpyro.handlers.seed(prior, key)()))
-    return draw(jax.random.split(jax.random.key(n_levels), n))
+def draw(dtype, n_levels, monotone):
+    """Two thousand judges and candidates in one draw from the prior."""
+    model = SimplexJudge.init(2000, 2000, n_levels, dtype=dtype)
+    prior = SimplexPrior(model, monotone=monotone, prevalence="dirichlet")
+    return jax.jit(lambda key: numpyro.handlers.seed(prior, key)())(jax.random.key(n_levels))
 
 
 @pytest.mark.parametrize("n_levels", [2, 4])
 @pytest.mark.parametrize("monotone", ["none", "lowest", "stochastic"])
 def test_draws_lie_in_their_support(dtype, n_levels, monotone):
-    model = draws(dtype, n_levels, monotone)
+    model = draw(dtype, n_levels, monotone)
     assert leaf_names(model) == ["prevalence", "confusion"]
     for rows in (model.prevalence, model.confusion):
         assert rows.dtype == dtype
         assert (rows >= 0).all()
-        chex.assert_trees_all_close(rows.sum(-1), jnp.ones(rows.shape[:-1], dtype), atol=8 * float(jnp.finfo(dtype).eps))
+        chex.assert_trees_all_close(
+            rows.sum(-1), jnp.ones(rows.shape[:-1], dtype), atol=8 * float(jnp.finfo(dtype).eps)
+        )
 
 
 @pytest.mark.parametrize("n_levels", [2, 4])
 def test_the_lowest_label_falls_with_the_true_level(dtype, n_levels):
-    lowest = np.asarray(draws(dtype, n_levels, "lowest").confusion)[..., 0]
+    lowest = np.asarray(draw(dtype, n_levels, "lowest").confusion)[..., 0]
     assert (np.diff(lowest, axis=-1) < 0).all()
 
 
 @pytest.mark.parametrize("n_levels", [2, 4])
 def test_every_tail_rises_with_the_true_level(dtype, n_levels):
     # Tails are summed in double precision, from the top, so that only the draw's own rounding is left.
-    confusion = np.asarray(draws(dtype, n_levels, "stochastic").confusion, float)
+    confusion = np.asarray(draw(dtype, n_levels, "stochastic").confusion, float)
     tails = np.cumsum(confusion[..., ::-1], axis=-1)[..., :-1]
     assert (np.diff(tails, axis=-2) >= -2 * float(jnp.finfo(dtype).eps)).all()
 
@@ -54,20 +54,20 @@ def test_free_rows_have_their_mean_and_accuracy(n_levels):
     mean = SimplexPrior(model).mean_confusion
     chex.assert_trees_all_close(mean.sum(-1), jnp.ones(n_levels), rtol=1e-6)
     chex.assert_trees_all_close(jnp.diagonal(mean), jnp.full(n_levels, 0.6))
-    found = draws("float32", n_levels, "none").confusion.mean((0, 1))
-    # A Dirichlet entry of strength 8 has a standard deviation below 0.17; 40 000 draws, five standard errors.
-    chex.assert_trees_all_close(found, mean, atol=5 * 0.17 / 200)
+    found = draw("float32", n_levels, "none").confusion.mean(0)
+    # A Dirichlet entry of strength 8 has a standard deviation below 0.17; 2000 draws, five standard errors.
+    chex.assert_trees_all_close(found, mean, atol=5 * 0.17 / 2000**0.5)
 
 
 # How often free rows of three levels happen to keep each constraint, given with the row prior itself.
 def test_free_rows_keep_the_constraints_as_often_as_known():
-    confusion = np.asarray(draws("float32", 3, "none").confusion, float).reshape(-1, 3, 3)
+    confusion = np.asarray(draw("float32", 3, "none").confusion, float)
     lowest = (np.diff(confusion[..., 0], axis=-1) < 0).all(-1)
     tails = np.cumsum(confusion[..., ::-1], axis=-1)[..., :-1]
     stochastic = (np.diff(tails, axis=-2) >= 0).all((-1, -2))
     diagonal = (confusion.argmax(-1) == np.arange(3)).all(-1)
     share = [event.mean() for event in (lowest, stochastic, diagonal, np.linalg.det(confusion) > 0)]
-    np.testing.assert_allclose(share, [0.69, 0.49, 0.58, 0.90], atol=0.015)
+    np.testing.assert_allclose(share, [0.69, 0.49, 0.58, 0.90], atol=0.045)  # four standard errors of 2000 draws
 
 
 def test_even_reach_is_the_prior_of_rater():
@@ -88,12 +88,13 @@ def test_transport_and_shares_are_inverse(dtype, m):
 
 
 def test_hierarchy_ties_candidates_together(dtype):
-    model = draws(dtype, 3, "none", "hierarchical", 4000)
-    chex.assert_trees_all_close(model.prevalence.sum(-1), jnp.ones((4000, 2), dtype), rtol=1e-5)
-    scores = np.asarray(model.expected_score(), float)
+    """Scores of two candidates vary together from one draw to the next; flat candidates would not."""
+    prior = SimplexPrior(SimplexJudge.init(2, 1, 3, dtype=dtype), prevalence="hierarchical")
+    one = jax.vmap(lambda key: numpyro.handlers.seed(prior, key)().expected_score())
+    scores = np.asarray(jax.jit(one)(jax.random.split(jax.random.key(0), 500)), float)
     assert np.corrcoef(scores.T)[0, 1] > 0.3
-    apart = np.asarray(draws(dtype, 3, "none").expected_score(), float)
-    assert abs(np.corrcoef(apart.T)[0, 1]) < 0.05
+    apart = np.asarray(draw(dtype, 3, "none").expected_score(), float)
+    assert abs(np.corrcoef(apart[::2], apart[1::2])[0, 1]) < 0.13  # four standard errors of a thousand pairs
 
 
 def sites_of(prior):
@@ -111,9 +112,9 @@ def test_many_candidates_are_a_hierarchy_by_default():
 def test_volume_favours_large_simplices():
     model = SimplexJudge.init(1, 2, 3)
     trace = numpyro.handlers.trace(numpyro.handlers.seed(SimplexPrior(model, volume=2.0), 0)).get_trace()
-    confusion = trace["confusion"]["value"]
+    confusion, volume = trace["confusion"]["value"], trace["volume"]
     expected = 2 * jnp.log(jnp.abs(jnp.linalg.det(confusion))).sum()
-    chex.assert_trees_all_close(trace["volume"]["fn"].log_prob(), expected, rtol=1e-5)
+    chex.assert_trees_all_close(volume["fn"].log_prob(volume["value"]), expected, rtol=1e-5)
 
 
 def test_settings_are_arguments_of_compiled_functions():

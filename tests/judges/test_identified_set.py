@@ -68,11 +68,6 @@ def test_bounds_out_of_order_are_refused():
         binary_identified_interval(jnp.array([0.5]), q1_bounds=(0.9, 0.2))
 
 
-def judges(prior, n, seed=0):
-    draw = jax.jit(jax.vmap(lambda key: numpyro.handlers.seed(prior, key)().confusion[0]))
-    return draw(jax.random.split(jax.random.key(seed), n))
-
-
 # Values of 10^6 draws, to 0.01; here 700 effective draws or more of 6 10^4: two standard errors.
 @pytest.mark.engine
 @pytest.mark.parametrize(
@@ -83,8 +78,9 @@ def judges(prior, n, seed=0):
     ],
 )
 def test_order_that_no_label_can_settle(settings, probability):
-    prior = SimplexPrior(SimplexJudge.init(2, 1, 3), **settings)
-    result = ranking_identified_set(jnp.asarray(OBSERVED), judges(prior, 60_000))
+    prior = SimplexPrior(SimplexJudge.init(2, 60_000, 3), **settings)
+    judges = jax.jit(lambda key: numpyro.handlers.seed(prior, key)().confusion)(jax.random.key(0))
+    result = ranking_identified_set(jnp.asarray(OBSERVED), judges)
     assert abs(float(result.pairwise[0, 1]) - probability) < 0.04
     assert abs(float(result.pairwise.sum()) - 1) < 1e-5
     if not settings:

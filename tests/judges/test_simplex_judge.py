@@ -170,7 +170,9 @@ def test_em_takes_the_same_steps_as_crowd_kit(x64, name):
     numbers = oracle(name)
     data = annotations_of(numbers)
     start = SimplexJudge.from_majority_vote(data, 1, numbers["J"], numbers["M"], smoothing=0.0)
-    chex.assert_trees_all_close(majority_vote(data, numbers["M"]), jnp.asarray(numbers["majority_vote_probs"]), atol=1e-12)
+    chex.assert_trees_all_close(
+        majority_vote(data, numbers["M"]), jnp.asarray(numbers["majority_vote_probs"]), atol=1e-12
+    )
     before = fit_em(start, data, 9).model
     for steps in (10, 500):
         expected = numbers[f"dawid_skene_{steps}_steps"]
@@ -224,6 +226,7 @@ def test_fit_runs_in_single_precision_and_in_a_bootstrap(interior):
     result = fit(SimplexJudge.from_majority_vote(data, 2, 3, 2), data)
     chex.assert_trees_all_close(result.model, truth, atol=0.15)
     from scorax.inference._bootstrap import bootstrap
+
     draws = bootstrap(result.model, data, key=jax.random.key(0), n_resamples=8, method="bayesian")
     assert draws.failed == 0
     assert (draws.std_error.prevalence > 0).all()
@@ -255,7 +258,9 @@ def test_posterior_mode_with_a_perfect_judge_is_the_frequency(x64):
     ],
 )
 def test_ids_that_the_model_has_not_are_refused(ragged, shape, message):
-    data = dataclasses.replace(ragged, label=jnp.minimum(ragged.label, jnp.asarray([[2], [2], [2], [2], [1]], jnp.int32)))
+    data = dataclasses.replace(
+        ragged, label=jnp.minimum(ragged.label, jnp.asarray([[2], [2], [2], [2], [1]], jnp.int32))
+    )
     with pytest.raises(ValueError, match=message):
         fit_em(SimplexJudge.init(*shape), data, 1)
     with pytest.raises(ValueError, match=message):

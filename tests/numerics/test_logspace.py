@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from scorax.numerics import log1mexp, log_sigmoid_interval, masked_logsumexp, masked_where, suffix_logsumexp
+from scorax.numerics._logspace import _logsumexp_by_place, _logsumexp_by_tree, _mix_by_place, _mix_by_tree
 
 
 def relative(dtype, ulps=8):
@@ -69,3 +70,25 @@ def test_ordinal_levels_sum_to_one_far_from_the_centre(dtype):
     np.testing.assert_allclose(jnp.exp(levels).sum(), 1.0, rtol=relative(dtype))
     # The top level's probability is sigmoid(-30.2): a difference of two numbers that round to 1.
     np.testing.assert_allclose(levels[-1], -np.logaddexp(0, 30.2), rtol=relative(dtype))
+
+
+def test_both_ways_to_sum_suffixes_agree_in_value_and_derivative(dtype):
+    # Platforms differ in which one they take; each must be right wherever it runs.
+    x = jax.random.normal(jax.random.key(0), (3, 6), dtype) * 30
+    rest = jax.random.normal(jax.random.key(1), (3,), dtype)
+    chex.assert_trees_all_close(_logsumexp_by_place(x, rest), _logsumexp_by_tree(x, rest), rtol=relative(dtype))
+    own, kept = jnp.abs(x), jax.nn.sigmoid(x)
+    chex.assert_trees_all_close(_mix_by_place(own, kept, rest), _mix_by_tree(own, kept, rest), rtol=relative(dtype))
+
+
+def test_second_derivatives_of_suffixes_are_those_of_logsumexp(x64):
+    x, rest = jnp.asarray([0.3, -1.0, 2.0, 0.1]), jnp.asarray(0.5)
+
+    def weigh(total):
+        return jnp.vdot(jnp.asarray([1.0, -2.0, 0.5, 3.0]), total)
+
+    def plain(x):
+        return weigh(jnp.stack([jax.nn.logsumexp(jnp.append(x[j:], rest)) for j in range(4)]))
+
+    got = jax.jit(jax.hessian(lambda x: weigh(suffix_logsumexp(x, rest=rest))))(x)
+    np.testing.assert_allclose(got, jax.jit(jax.hessian(plain))(x), atol=1e-13)

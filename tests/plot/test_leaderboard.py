@@ -11,7 +11,19 @@ from scorax.plot import plot_leaderboard
 
 def board(n, scale="elo"):
     rows = [
-        LeaderboardRow(f"item {i}", 1000.0 - 10 * i, 0.0, 5.0, 990.0 - 10 * i, 1010.0 - 10 * i, i + 1, max(i, 1), min(i + 2, n), p, 9.0)
+        LeaderboardRow(
+            f"item {i}",
+            1000.0 - 10 * i,
+            0.0,
+            5.0,
+            990.0 - 10 * i,
+            1010.0 - 10 * i,
+            i + 1,
+            max(i, 1),
+            min(i + 2, n),
+            p,
+            9.0,
+        )
         for i, p in enumerate([0.9, 0.0999, *[0.0001] * (n - 2)])
     ]
     return Leaderboard(tuple(rows), 0.9, scale)
@@ -27,7 +39,9 @@ def test_rows_intervals_and_columns():
     # Best on top.
     assert ax.yaxis_inverted()
     intervals = [line for line in ax.lines if line.get_linestyle() == "-"]
-    np.testing.assert_array_equal([line.get_xdata() for line in intervals], [[990 - 10 * i, 1010 - 10 * i] for i in range(4)])
+    np.testing.assert_array_equal(
+        [line.get_xdata() for line in intervals], [[990 - 10 * i, 1010 - 10 * i] for i in range(4)]
+    )
     assert texts(ax) == ["ranks", "1–2", "1–3", "2–4", "3–4", "P(best)", "90 %", "10 %", "", ""]
     assert "90 % intervals" in ax.get_xlabel()
 

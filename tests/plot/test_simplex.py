@@ -68,7 +68,10 @@ def test_many_candidates_have_colours_of_their_own():
     [
         ({"confusion": jnp.eye(4)}, r"for 3 levels and one judge at a time, not for a confusion of shape \(4, 4\)"),
         ({"confusion": jnp.eye(3)[None]}, r"pick one with confusion\[j\]"),
-        ({"confusion": JUDGE, "observed": SEEN, "names": ["a"]}, r"1 names for observed distributions of shape \(2, 3\)"),
+        (
+            {"confusion": JUDGE, "observed": SEEN, "names": ["a"]},
+            r"1 names for observed distributions of shape \(2, 3\)",
+        ),
         ({"confusion": JUDGE, "levels": ["bad", "good"]}, "2 names for 3 levels"),
     ],
 )

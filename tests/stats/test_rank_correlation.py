@@ -64,4 +64,4 @@ def test_nan_gives_nan(dtype):
 
 def test_unknown_variant():
     with pytest.raises(ValueError, match="variant must be"):
-        kendall_tau(jnp.ones(2), jnp.ones(2), variant="d")  # pyright: ignore[reportArgumentType]
+        kendall_tau(jnp.ones(2), jnp.ones(2), variant="d")

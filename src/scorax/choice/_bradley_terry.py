@@ -61,7 +61,8 @@ class BradleyTerry(AbstractPairModel):
         cls, n_items: int, *, order_effect: bool = False, n_features: int = 0, dtype: Any = float
     ) -> "BradleyTerry":
         """All strengths equal: where `fit` and `sample` start, and what gives them shapes and dtype."""
-        return cls(*initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype))
+        shared = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
+        return cls(**shared._asdict())
 
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """See `bradley_terry_log_prob`."""
@@ -75,4 +76,4 @@ class BradleyTerry(AbstractPairModel):
 
     def prior(self) -> "BradleyTerry":
         """Exchangeable items on an unknown scale, `HalfNormal(1)`; unit-normal effects."""
-        return BradleyTerry(*draw_shared(self))
+        return BradleyTerry(**draw_shared(self)._asdict())

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +22,6 @@ _POINTS_PER_LOG_ODDS = 400 / math.log(10)
 _CENTRE = 1000.0
 # Draws from the normal approximation of a fit: enough for two digits of a probability.
 _FIT_DRAWS = 10_000
-
-
-class HasStrength(Protocol):
-    """Any model with one strength an item."""
-
-    strength: Array
 
 
 def rating(strength: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -88,7 +82,10 @@ class Leaderboard:
     def to_json(self) -> str:
         """A JSON array of the rows; a number that does not exist is null."""
         clean = [
-            {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
+            {
+                key: None if isinstance(value, float) and not math.isfinite(value) else value
+                for key, value in row.items()
+            }
             for row in self.to_dicts()
         ]
         return json.dumps(clean, indent=1, ensure_ascii=False)
@@ -175,17 +172,18 @@ def leaderboard(
     if len(names) != theta.size:
         raise ValueError(f"there are {len(names)} names for {theta.size} strengths")
     ranks = rank_summary(jnp.asarray(draws), level=level)
-    display, unit = (rating, _POINTS_PER_LOG_ODDS) if scale == "elo" else (lambda x: x, 1.0)
+    unit = _POINTS_PER_LOG_ODDS if scale == "elo" else 1.0
+    centre = _CENTRE if scale == "elo" else 0.0
     counts = appearances(data, theta.size)
     order = np.argsort(-theta, kind="stable")
     rows = tuple(
         LeaderboardRow(
             item=str(names[int(i)]),
-            rating=float(display(theta[i])),
+            rating=float(centre + unit * theta[i]),
             theta=float(theta[i]),
             std_error=float(unit * std_error[i]),
-            lower=float(display(lower[i])),
-            upper=float(display(upper[i])),
+            lower=float(centre + unit * lower[i]),
+            upper=float(centre + unit * upper[i]),
             rank=position + 1,
             rank_lower=int(ranks.lower[i]),
             rank_upper=int(ranks.upper[i]),
@@ -197,7 +195,7 @@ def leaderboard(
     return Leaderboard(rows, level, scale)
 
 
-def _strength(model: HasStrength) -> Float[Array, "... k"]:
+def _strength(model: Any) -> Float[Array, "... k"]:
     return model.strength
 
 
@@ -229,7 +227,7 @@ def appearances(data: Any, n_items: int) -> np.ndarray:
 def _(data: Comparisons, n_items: int) -> np.ndarray:
     count = np.asarray(data.count, np.float64)
     sides = (np.asarray(data.a), np.asarray(data.b))
-    return sum(np.bincount(side, count, n_items) for side in sides)
+    return np.sum([np.bincount(side, count, n_items) for side in sides], axis=0)
 
 
 @appearances.register

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class OutcomeDerivatives(NamedTuple):
-    """Derivatives of the rows' log-probability in `g` numbers: the difference first, then the outcome's own parameters."""
+    """Derivatives of the rows' log-probability in `g` numbers: the difference, then the outcome's own parameters."""
 
     value: Float[Array, "..."]
     first: Float[Array, "... g"]

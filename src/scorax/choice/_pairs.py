@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -30,14 +30,12 @@ class AbstractPairModel(AbstractModel[Comparisons | PairCounts]):
     strength: eqx.AbstractVar[Float[Array, " k"]]
     order_effect: eqx.AbstractVar[Float[Array, ""] | None]
     coefficient: eqx.AbstractVar[Float[Array, " d"] | None]
-    has_ties: eqx.AbstractClassVar[bool]
+    has_ties: ClassVar[bool]
 
     solver: ClassVar[AbstractSolver] = Newton(pair_derivatives, pair_meat)
 
     @abc.abstractmethod
-    def outcome_log_prob(
-        self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]
-    ) -> Float[Array, "*s"]:
+    def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """Log-probability of outcomes, one for each difference."""
 
     @abc.abstractmethod
@@ -97,7 +95,7 @@ class AbstractPairModel(AbstractModel[Comparisons | PairCounts]):
             soft = np.flatnonzero(~np.isin(np.asarray(data.outcome), (0.0, 0.5, 1.0)))
             if soft.size:
                 raise ValueError(
-                    f"{type(self).__name__} has a probability of ties, so outcomes must be 0, 0.5 or 1; {soft.size} are "
+                    f"{type(self).__name__} has a probability of ties: outcomes must be 0, 0.5 or 1; {soft.size} are "
                     f"not (first rows: {soft[:3].tolist()}). Use BradleyTerry for soft labels."
                 )
 
@@ -110,24 +108,24 @@ class AbstractPairModel(AbstractModel[Comparisons | PairCounts]):
         return dataclasses.replace(data, order=None, features=None).table(k)
 
 
-def initial_leaves(
-    n_items: int, *, order_effect: bool, n_features: int, dtype: Any
-) -> tuple[Float[Array, " k"], Float[Array, ""] | None, Float[Array, " d"] | None]:
-    """Zeros for the parameters that all models of paired comparisons share."""
+class Shared(NamedTuple):
+    """The parameters that all models of paired comparisons share."""
+
+    strength: Float[Array, " k"]
+    order_effect: Float[Array, ""] | None
+    coefficient: Float[Array, " d"] | None
+
+
+def initial_leaves(n_items: int, *, order_effect: bool, n_features: int, dtype: Any) -> Shared:
+    """Zeros: all items equal, nothing has an effect."""
     if n_items < 2:
         raise ValueError(f"a comparison needs two items; n_items is {n_items}")
-    strength = jnp.zeros(n_items, dtype)
-    return (
-        strength,
-        jnp.zeros((), strength.dtype) if order_effect else None,
-        jnp.zeros(n_features, strength.dtype) if n_features else None,
-    )
+    effect = jnp.zeros((), dtype) if order_effect else None
+    return Shared(jnp.zeros(n_items, dtype), effect, jnp.zeros(n_features, dtype) if n_features else None)
 
 
-def draw_shared(
-    model: AbstractPairModel,
-) -> tuple[Float[Array, " k"], Float[Array, ""] | None, Float[Array, " d"] | None]:
-    """The default prior of the shared parameters: exchangeable items on an unknown scale, unit-normal effects.
+def draw_shared(model: AbstractPairModel) -> Shared:
+    """The default prior: exchangeable items on an unknown scale, unit-normal effects.
 
     The strengths have the marginal of independent `Normal(0, scale)` ones given that only contrasts are observed.
     """
@@ -139,4 +137,4 @@ def draw_shared(
     if model.coefficient is not None:
         unit = dist.Normal(0.0, 1.0).expand(model.coefficient.shape)
         coefficient = jnp.asarray(numpyro.sample("coefficient", unit))
-    return strength, order_effect, coefficient
+    return Shared(strength, order_effect, coefficient)

@@ -12,7 +12,7 @@ from numpyro.distributions import constraints
 from scorax.choice._pair_derivatives import OutcomeDerivatives, kernel_derivatives
 from scorax.choice._pairs import AbstractPairModel, draw_shared, initial_leaves
 from scorax.inference import parameter
-from scorax.numerics import log_sigmoid_interval
+from scorax.numerics import log1mexp
 
 
 def davidson_log_prob(
@@ -69,7 +69,8 @@ def rao_kupper_log_prob(
     return _select(
         outcome,
         jax.nn.log_sigmoid(-difference - margin),
-        log_sigmoid_interval(-margin - difference, margin - difference),
+        # The width of the interval is 2 * margin exactly, where a difference of its ends would round to zero.
+        jax.nn.log_sigmoid(margin - difference) + jax.nn.log_sigmoid(margin + difference) + log1mexp(2 * margin),
         jax.nn.log_sigmoid(difference - margin),
     )
 
@@ -101,7 +102,7 @@ class Davidson(AbstractPairModel):
     """
 
     strength: Float[Array, " k"] = parameter(constraints.zero_sum(1))
-    log_tie: Float[Array, ""]
+    log_tie: Float[Array, ""] = parameter(constraints.real)
     order_effect: Float[Array, ""] | None = None
     coefficient: Float[Array, " d"] | None = None
 
@@ -110,8 +111,8 @@ class Davidson(AbstractPairModel):
     @classmethod
     def init(cls, n_items: int, *, order_effect: bool = False, n_features: int = 0, dtype: Any = float) -> "Davidson":
         """All strengths equal, win, tie and loss equally likely: where `fit` and `sample` start."""
-        strength, *effects = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
-        return cls(strength, jnp.zeros((), dtype), *effects)
+        shared = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
+        return cls(log_tie=jnp.zeros((), dtype), **shared._asdict())
 
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """See `davidson_log_prob`."""
@@ -122,9 +123,10 @@ class Davidson(AbstractPairModel):
         return kernel_derivatives(davidson_log_prob, difference, outcome, self.log_tie)
 
     def prior(self) -> "Davidson":
-        """Exchangeable items on an unknown scale; `log_tie ~ Normal(0, 1.5)`, so equal items tie 4 to 87 % of the time."""
-        strength, *effects = draw_shared(self)
-        return Davidson(strength, jnp.asarray(numpyro.sample("log_tie", dist.Normal(0.0, 1.5))), *effects)
+        """Exchangeable items on an unknown scale; `log_tie ~ Normal(0, 1.5)`: equal items tie 3 to 90 % of the time."""
+        shared = draw_shared(self)
+        log_tie = jnp.asarray(numpyro.sample("log_tie", dist.Normal(0.0, 1.5)))
+        return Davidson(log_tie=log_tie, **shared._asdict())
 
 
 class RaoKupper(AbstractPairModel):
@@ -154,8 +156,8 @@ class RaoKupper(AbstractPairModel):
     @classmethod
     def init(cls, n_items: int, *, order_effect: bool = False, n_features: int = 0, dtype: Any = float) -> "RaoKupper":
         """All strengths equal, a margin of one half: where `fit` and `sample` start."""
-        strength, *effects = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
-        return cls(strength, jnp.full((), 0.5, dtype), *effects)
+        shared = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
+        return cls(margin=jnp.full((), 0.5, dtype), **shared._asdict())
 
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """See `rao_kupper_log_prob`."""
@@ -167,5 +169,6 @@ class RaoKupper(AbstractPairModel):
 
     def prior(self) -> "RaoKupper":
         """Exchangeable items on an unknown scale; `margin ~ HalfNormal(1)`."""
-        strength, *effects = draw_shared(self)
-        return RaoKupper(strength, jnp.asarray(numpyro.sample("margin", dist.HalfNormal(1.0))), *effects)
+        shared = draw_shared(self)
+        margin = jnp.asarray(numpyro.sample("margin", dist.HalfNormal(1.0)))
+        return RaoKupper(margin=margin, **shared._asdict())

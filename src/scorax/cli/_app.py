@@ -55,4 +55,6 @@ def scorax(
 app.command(help=manual(rank), epilog=_EXIT_STATUS)(rank)
 app.command(help=manual(judge), epilog=_EXIT_STATUS)(judge)
 app.add_typer(data_app, name="data")
-app.command(help=manual(doctor), epilog="[bold]Exit status[/bold]: 0 if all is well, 1 if the self-check fails.")(doctor)
+app.command(help=manual(doctor), epilog="[bold]Exit status[/bold]: 0 if all is well, 1 if the self-check fails.")(
+    doctor
+)

@@ -18,7 +18,8 @@ _ADVICE = (
     (r"outcomes=\{\.\.\.\}", "--outcome-value WORD=NUMBER"),
     (r"(?<![/'\w])item_([ab])(?![/'\w])(=\.\.\.)?", r"--item-\1-column"),
     (r"\b(outcome|weight|item|judge|label|candidate|gold|ranking|rank)=\.\.\.", r"--\1-column"),
-    (r"\blevels=\.\.\.", "--levels"),
+    (r"\blevels=(\[\.\.\.\]|\.\.\.)", "--levels"),
+    (r"\bUse BradleyTerry\b", "Use --ties half"),
 )
 
 
@@ -26,9 +27,13 @@ def run(arguments: list[str]) -> int:
     """Run the command that `arguments` name and return its exit status."""
     command = typer.main.get_command(app)
     try:
-        status = command.main(arguments, prog_name="scorax", standalone_mode=False)
+        # Not `command.main`, which has its own ideas of interrupts and closed pipes.
+        with command.make_context("scorax", list(arguments)) as context:
+            status = command.invoke(context)
         sys.stdout.flush()
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Exit as over:
+        return over.exit_code
+    except KeyboardInterrupt:
         print("\nscorax: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
@@ -41,7 +46,8 @@ def run(arguments: list[str]) -> int:
             raise
         if "--debug" in arguments:
             traceback.print_exc()
-        print(f"scorax: {message}", file=sys.stderr)
+        if message:
+            print(f"scorax: {message}", file=sys.stderr)
         return BAD_INPUT
     return status or 0
 
@@ -49,6 +55,9 @@ def run(arguments: list[str]) -> int:
 def _message(error: Exception) -> str | None:
     """What to tell the user about input that cannot be used; None if the fault is ours."""
     usage = getattr(error, "format_message", None)
+    if usage is not None and not usage():
+        # No command at all: its manual has been printed.
+        return ""
     if usage is not None:
         context = getattr(error, "ctx", None)
         where = f"\n  See: {context.command_path} --help" if context is not None else ""

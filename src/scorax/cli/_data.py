@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 else:
     Dataset = Any
 
-_EXIT_STATUS = "[bold]Exit status[/bold]: 0 on success; 2 for a name that there is not, or a file that cannot be written."
+_EXIT_STATUS = (
+    "[bold]Exit status[/bold]: 0 on success; 2 for a name that there is not, or a file that cannot be written."
+)
 _ROWS_SHOWN = 10
 
 data_app = typer.Typer(

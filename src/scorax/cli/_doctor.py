@@ -41,12 +41,17 @@ def _machine() -> list[list[str]]:
     import jax
     import jax.numpy as jnp
 
+    from scorax.cli._session import compiled_programs
+
     devices = [f"{device.platform}:{device.id} ({device.device_kind})" for device in jax.devices()]
     return [
         ["devices", ", ".join(devices)],
         ["cores", str(os.cpu_count())],
         ["float width", f"{jnp.result_type(float)} for this command; the library takes JAX's own default"],
-        ["compiled programs", str(jax.config.jax_compilation_cache_dir or "not kept: the cache folder cannot be written")],
+        [
+            "compiled programs",
+            compiled_programs() or "not kept: the cache folder cannot be written",
+        ],
     ]
 
 

@@ -29,20 +29,24 @@ def judge(
         str,
         typer.Argument(
             metavar="FILE",
-            help="CSV, TSV, JSONL or Parquet: one label by one judge of one item a row. - reads CSV or JSONL from standard "
-            "input.",
+            help="CSV, TSV, JSONL or Parquet: one label by one judge of one item a row. - reads CSV or JSONL from "
+            "standard input.",
             show_default=False,
         ),
     ],
     method: Annotated[
         Method,
-        choice("nuts: a posterior by sampling. map: its mode, under flat priors of candidates; quick and rough.", "METHOD"),
+        choice(
+            "nuts: a posterior by sampling. map: the mode, under priors worth at least half a label for every possible "
+            "error; quick and rough, and with --monotone none only.",
+            "METHOD",
+        ),
     ] = Method.NUTS,
     monotone: Annotated[
         Monotone,
         choice(
-            "What orders the levels. lowest: the better the work, the rarer the lowest label. stochastic: the better the "
-            "work, the higher the labels. none: only that judges are expected to be right more often than wrong.",
+            "What orders the levels. lowest: the better the work, the rarer the lowest label. stochastic: the better "
+            "the work, the higher the labels. none: only that judges are expected to be right more often than wrong.",
             "RULE",
         ),
     ] = Monotone.NONE,
@@ -53,9 +57,7 @@ def judge(
     item_column: Annotated[str | None, column("What was judged.", "item")] = None,
     judge_column: Annotated[str | None, column("Who judged it.", "judge or rater")] = None,
     label_column: Annotated[str | None, column("The label given.", "label or rating")] = None,
-    candidate_column: Annotated[
-        str | None, column("Whose work the item is.", "candidate or model, if there")
-    ] = None,
+    candidate_column: Annotated[str | None, column("Whose work the item is.", "candidate or model, if there")] = None,
     gold_column: Annotated[str | None, column("The true label, empty where unknown.", "gold, if there")] = None,
     draws: options.Draws = 500,
     warmup: options.Warmup = 500,

@@ -13,21 +13,25 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 from jaxtyping import Array, Float
 
 from scorax.choice import Leaderboard, LeaderboardRow
 from scorax.cli._judge import Method, Monotone
 from scorax.cli._options import Format
-from scorax.cli._output import print_table
+from scorax.cli._output import print_table, save_figure
 from scorax.cli._reading import read_file
 from scorax.cli._session import note
 from scorax.data import Annotations, AnnotationVocabulary
-from scorax.inference import Fit, Posterior, fit, sample
+from scorax.inference import Fit, Newton, Posterior, fit, sample
 from scorax.judges import SimplexJudge, SimplexPrior
 from scorax.stats import rank_summary
 
 # Draws from the normal approximation of a mode: enough for two digits of a probability.
 _DRAWS_OF_A_MODE = 10_000
+_MOST_TRIANGLES = 12
+_LEAST_CONCENTRATION = 1.5
+_ACCURACY = 0.6
 
 
 class Settings(NamedTuple):
@@ -98,6 +102,12 @@ class ScoresAndAccuracies(eqx.Module):
         right = jnp.diagonal(model.confusion, axis1=1, axis2=2)
         return jnp.concatenate([model.expected_score(), right @ mix])
 
+    def bounds(self, model: SimplexJudge) -> tuple[np.ndarray, np.ndarray]:
+        """Least and largest value of each of them."""
+        k, j = model.prevalence.shape[0], model.confusion.shape[0]
+        lowest, highest = model.values[0], model.values[-1]
+        return np.repeat([lowest, 0.0], [k, j]), np.repeat([highest, 1.0], [k, j])
+
 
 def load(file: str, levels: str | None, columns: Mapping[str, str | None]) -> Ratings:
     """Ratings from a file; `columns` are those that the user named."""
@@ -110,24 +120,50 @@ def infer(ratings: Ratings, settings: Settings) -> Scored:
     """Prevalences and confusions by the chosen method, from the vote of the majority."""
     data, names = ratings
     k, j, m = len(names.candidates), len(names.judges), len(names.levels)
-    if m < 2:
-        raise ValueError(f"all labels are {names.levels[0]!r}: name the other levels with --levels, lowest first")
-    note(f"{k} candidates, {len(names.items)} items, {j} judges, {m} levels: {settings.method}", quiet=settings.quiet)
     model = SimplexJudge.from_majority_vote(data, k, j, m, values=names.values)
-    if settings.method == Method.MAP:
-        prior = SimplexPrior(model, monotone=settings.monotone.value, prevalence="dirichlet")
-        return Scored(fit(model, data, prior=prior), ratings)
+    is_map = settings.method == Method.MAP
+    prior = (
+        _prior_with_mode(model, settings.monotone) if is_map else SimplexPrior(model, monotone=settings.monotone.value)
+    )
+    sizes = ((k, "candidate"), (len(names.items), "item"), (j, "judge"), (m, "level"))
+    counted = ", ".join(f"{n:,} {word}{'s' * (n != 1)}" for n, word in sizes)
+    note(f"{counted}: {settings.method}", quiet=settings.quiet)
+    if is_map:
+        # Parameters are few, and Newton's steps certify the mode where a quasi-Newton search stops short of it.
+        return Scored(fit(model, data, prior=prior, solver=Newton()), ratings)
     posterior = sample(
         model,
         data,
         key=jax.random.key(settings.seed),
-        prior=SimplexPrior(model, monotone=settings.monotone.value),
+        prior=prior,
         num_warmup=settings.warmup,
         num_samples=settings.draws,
         num_chains=settings.chains,
         progress=not settings.quiet,
+        initial=_start(model, prior),
     )
     return Scored(posterior, ratings)
+
+
+def _start(model: SimplexJudge, prior: SimplexPrior) -> dict[str, Array]:
+    """What the majority says of those parameters that the prior draws: so chains agree which level is which."""
+    drawn = numpyro.handlers.trace(numpyro.handlers.seed(prior, 0)).get_trace()
+    return {name: getattr(model, name) for name in ("prevalence", "confusion") if name in drawn}
+
+
+def _prior_with_mode(model: SimplexJudge, monotone: Monotone) -> SimplexPrior:
+    """Dirichlet priors of 1.5 and more: with any number below 1 the density is unbounded where a probability is 0."""
+    if monotone != Monotone.NONE:
+        raise ValueError(f"--monotone {monotone} has no mode worth reporting: use --method nuts, or --monotone none")
+    errors = model.n_levels - 1
+    return SimplexPrior(
+        model,
+        strength=_LEAST_CONCENTRATION * errors / (1 - _ACCURACY),
+        accuracy=_ACCURACY,
+        reach=math.inf,
+        prevalence="dirichlet",
+        concentration=_LEAST_CONCENTRATION,
+    )
 
 
 def report_of(scored: Scored, *, level: float) -> Report:
@@ -182,11 +218,13 @@ def _uncertain(
         value, covariance = np.asarray(estimate.value), np.asarray(estimate.covariance)
         if not np.isfinite(covariance).all():
             raise ValueError(
-                "the mode lies at the edge of what is possible (some level never occurs, or some judge never errs), where "
-                "it has no intervals: use --method nuts"
+                "the mode lies at the edge of what is possible (some level never occurs, or some judge never errs), "
+                "where it has no intervals: use --method nuts"
             )
         # A fixed seed: the same labels give the same report.
         draws = np.random.default_rng(0).multivariate_normal(value, covariance, _DRAWS_OF_A_MODE, method="eigh")
+        # The normal approximation reaches beyond what scores and accuracies can be.
+        draws = np.clip(draws, *quantities.bounds(result.model))
     else:
         draws = np.asarray(result.map(quantities))
         draws = draws.reshape(-1, draws.shape[-1])
@@ -198,7 +236,9 @@ def _uncertain(
 def to_json(report: Report) -> str:
     """An object with the rows of candidates and those of judges."""
     judges = [dataclasses.asdict(row) for row in report.judges]
-    return json.dumps({"candidates": json.loads(report.board.to_json()), "judges": judges}, indent=1, ensure_ascii=False)
+    return json.dumps(
+        {"candidates": json.loads(report.board.to_json()), "judges": judges}, indent=1, ensure_ascii=False
+    )
 
 
 def judges_csv(report: Report) -> str:
@@ -223,11 +263,48 @@ def write(folder: Path, report: Report, scored: Scored, *, draw: bool) -> list[s
 
 
 def _draw(folder: Path, report: Report, scored: Scored) -> None:
-    from scorax.plot import plot_leaderboard, plot_simplex
+    from scorax.plot import plot_leaderboard
 
-    plot_leaderboard(report.board).figure.savefig(folder / "leaderboard.png", dpi=150)
+    save_figure(plot_leaderboard(report.board), folder / "leaderboard.png")
     if len(scored.ratings.names.levels) == 3:
-        plot_simplex(scored.result, names=scored.ratings.names).figure.savefig(folder / "simplex.png", dpi=150)
+        _simplexes(report, scored).savefig(folder / "simplex.png", dpi=100)
+
+
+def _simplexes(report: Report, scored: Scored) -> Any:
+    """A triangle for each judge, the most accurate ones first."""
+    from matplotlib.figure import Figure
+
+    from scorax.plot import plot_simplex
+
+    names, result = scored.ratings.names, scored.result
+    shown = [names.judges.index(row.judge) for row in report.judges[:_MOST_TRIANGLES]]
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(8.2 * columns, 6.2 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in grid[len(shown) :]:
+        ax.set_axis_off()
+    many = isinstance(result, Posterior)
+    # A fit is a single draw.
+    confusion, seen = result.map(_confusion_and_seen) if many else _confusion_and_seen(result.model)
+    draws = confusion.reshape(-1, *confusion.shape[-3:])
+    observed = seen.reshape(-1, *seen.shape[-3:]).mean(0)
+    for ax, j in zip(grid, shown, strict=False):
+        plot_simplex(
+            draws[:, j].mean(0),
+            observed[j],
+            draws=draws[:, j] if many else None,
+            names=tuple(names.candidates),
+            levels=tuple(names.levels),
+            values=names.values,
+            title=names.judges[j],
+            ax=ax,
+        )
+    return figure
+
+
+def _confusion_and_seen(model: SimplexJudge) -> tuple[Float[Array, "j m m"], Float[Array, "j k m"]]:
+    return model.confusion, model.observed_distribution()
 
 
 def show(report: Report, format: Format) -> None:
@@ -240,7 +317,9 @@ def show(report: Report, format: Format) -> None:
         headings, body = report.board.cells()
         print_table(["rank", "candidate", "score", *headings[3:-1], "labels"], body)
         print()
-        print_table(["judge", "accuracy", headings[3], "labels"], [_judge_cells(row) for row in report.judges], left=(0,))
+        print_table(
+            ["judge", "accuracy", headings[3], "labels"], [_judge_cells(row) for row in report.judges], left=(0,)
+        )
 
 
 def _judge_cells(row: JudgeRow) -> list[str]:

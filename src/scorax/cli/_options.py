@@ -19,24 +19,33 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-Level = Annotated[float, typer.Option(help="Level of all intervals, between 0 and 1.", metavar="P", rich_help_panel=OUTPUT)]
+Level = Annotated[
+    float, typer.Option(help="Level of all intervals, between 0 and 1.", metavar="P", rich_help_panel=OUTPUT)
+]
 Output = Annotated[Format, typer.Option("--format", help="Written to standard output.", rich_help_panel=OUTPUT)]
 Out = Annotated[
     Path | None,
     typer.Option(
-        help="Folder for files, created if need be. Without it no file is written.", metavar="DIR", rich_help_panel=OUTPUT
+        help="Folder for files, created if need be. Without it no file is written.",
+        metavar="DIR",
+        rich_help_panel=OUTPUT,
     ),
 ]
 Plot = Annotated[
     bool | None,
-    typer.Option("--plot/--no-plot", help="Draw the figure into DIR.", show_default="if it can be drawn", rich_help_panel=OUTPUT),
+    typer.Option(
+        "--plot/--no-plot", help="Draw the figure into DIR.", show_default="if it can be drawn", rich_help_panel=OUTPUT
+    ),
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Nothing on standard error but errors.", rich_help_panel=OUTPUT)
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)]
 Seed = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Of the random numbers: the same seed, the same draws.", rich_help_panel=SAMPLING)
+    int,
+    typer.Option(
+        min=0, metavar="N", help="Of the random numbers: the same seed, the same draws.", rich_help_panel=SAMPLING
+    ),
 ]
 Draws = Annotated[int, typer.Option(min=4, metavar="N", help="Draws kept of each chain.", rich_help_panel=SAMPLING)]
 Warmup = Annotated[
@@ -56,7 +65,7 @@ def choice(help: str, metavar: str, default: str | bool = True) -> Any:
 
 
 def manual(command: Callable[..., object]) -> str:
-    """The docstring of a command, its paragraphs as single lines that any terminal can wrap, its examples as they are."""
+    """The docstring of a command: paragraphs as single lines that any terminal can wrap, examples as they are."""
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     return "\n\n".join(text if text.startswith("\b") else text.replace("\n", " ") for text in paragraphs)
 

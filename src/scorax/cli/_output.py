@@ -7,14 +7,17 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 # A pipe has no width: lines are as long as they need to be.
 _NO_WIDTH = 10_000
+_SHORTEST_NAME = 8
 
 
 def print_table(
@@ -23,20 +26,33 @@ def print_table(
     """Print a table for people.
 
     Columns are set to the right, but for those numbered in `left`. Where a terminal is too narrow, those in `wrap` take
-    several lines, and all others are cut.
+    several lines, and the widest other column of `left` is cut.
     """
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold", border_style="dim")
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _NO_WIDTH, highlight=False)
+    widths = [max(cell_len(line[j]) for line in [headings, *body]) for j in range(len(headings))]
+    excess = sum(widths) + 2 * (len(widths) - 1) - console.width
+    names = [j for j in left if j not in wrap]
+    if names and excess > 0 and not wrap:
+        widest = max(names, key=lambda j: widths[j])
+        widths[widest] = max(widths[widest] - excess, _SHORTEST_NAME)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
     for j, heading in enumerate(headings):
         justify = "left" if j in left else "right"
-        table.add_column(heading, justify=justify, no_wrap=j not in wrap, overflow="ellipsis")
+        if j in wrap:
+            table.add_column(heading, justify=justify)
+        else:
+            table.add_column(heading, justify=justify, width=widths[j], no_wrap=True, overflow="ellipsis")
     for line in body:
         table.add_row(*map(Text, line))
-    terminal = sys.stdout.isatty()
-    console = Console(file=sys.stdout, width=None if terminal else _NO_WIDTH, highlight=False)
     with console.capture() as capture:
         console.print(table)
     # No blanks at the ends of lines, for the sake of those who read them with a program.
     sys.stdout.write("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
+
+
+def save_figure(axes: Any, path: Path) -> None:
+    """Write the figure that `axes` belong to."""
+    axes.figure.savefig(path, dpi=150)
 
 
 @contextlib.contextmanager
@@ -59,7 +75,9 @@ def staged(folder: Path | None) -> Iterator[Path | None]:
     except OSError as error:
         _remove_empty(created)
         reason = error.strerror or str(error)
-        raise ValueError(f"cannot write to the output folder {str(folder)!r}: {reason}. Name another with --out.") from error
+        raise ValueError(
+            f"cannot write to the output folder {str(folder)!r}: {reason}. Name another with --out."
+        ) from error
     try:
         yield stage
         for file in sorted(stage.iterdir()):

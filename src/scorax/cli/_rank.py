@@ -53,8 +53,8 @@ def rank(
         str,
         typer.Argument(
             metavar="FILE",
-            help="CSV, TSV, JSONL or Parquet: a comparison a row, or an item of a ranking a row. - reads CSV or JSONL from "
-            "standard input.",
+            help="CSV, TSV, JSONL or Parquet: a comparison a row, or an item of a ranking a row. - reads CSV or JSONL "
+            "from standard input.",
             show_default=False,
         ),
     ],
@@ -74,8 +74,8 @@ def rank(
     ties: Annotated[
         Ties | None,
         choice(
-            "davidson or rao-kupper give ties a probability of their own; half makes a tie half a win for each side, and "
-            "errors too large.",
+            "davidson or rao-kupper give ties a probability of their own; half makes a tie half a win for each side, "
+            "and errors too large.",
             "RULE",
             "davidson if there are ties, else half",
         ),
@@ -87,9 +87,9 @@ def rank(
     on_disconnected: Annotated[
         OnDisconnected,
         choice(
-            "Of mle, where an item won or lost everything, or groups never met. raise: an error. ghost: every item also "
-            "half wins and half loses against an imagined one. largest-component: rank only the largest group that "
-            "has finite ratings.",
+            "Of mle, where an item won or lost everything, or groups never met. raise: an error. ghost: every item "
+            "wins and loses half a comparison more, spread over all others. largest-component: rank only the largest "
+            "group that has finite ratings.",
             "POLICY",
         ),
     ] = OnDisconnected.RAISE,
@@ -134,8 +134,8 @@ def rank(
     """Rank items by comparisons or rankings, every number with its uncertainty.
 
     Prints a leaderboard: rating and interval, interval of the rank, probability of being the best, number of
-    comparisons. With --out DIR also writes leaderboard.json, leaderboard.csv, leaderboard.png and, from nuts and laplace,
-    posterior.npz.
+    comparisons. With --out DIR also writes leaderboard.json, leaderboard.csv, leaderboard.png and, from nuts and
+    laplace, posterior.npz.
 
     \b
     [bold]Examples[/bold]
@@ -184,6 +184,6 @@ def _settle(method: Method | None, prior_precision: float | None) -> tuple[Metho
         raise ValueError(f"--prior-precision must be a positive number, not {prior_precision:g}")
     if method in (Method.NUTS, Method.LAPLACE):
         raise ValueError(
-            f"--prior-precision belongs to --method map: {method} infers the scale of its prior from the data. Drop one."
+            f"--prior-precision belongs to --method map: {method} infers the scale from the data. Drop one."
         )
     return Method.MAP, prior_precision

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from scorax.choice import BradleyTerry, Davidson, Leaderboard, PlackettLuce, RaoKupper, leaderboard
 from scorax.cli._options import Format
-from scorax.cli._output import print_table
+from scorax.cli._output import print_table, save_figure
 from scorax.cli._rank import Method, Model, OnDisconnected, Scale, Ties
 from scorax.cli._reading import read_file
 from scorax.cli._session import note
@@ -75,7 +75,7 @@ class PinnedScale(eqx.Module):
 
 def load(file: str, model: Model | None, columns: Mapping[str, str | None], outcome_values: Sequence[str]) -> Votes:
     """Votes from a file, as comparisons or as rankings; `columns` are those that the user named."""
-    named = {role: column for role, column in columns.items() if column is not None}
+    named: dict[str, Any] = {role: column for role, column in columns.items() if column is not None}
     meanings = dict(map(_meaning, outcome_values))
     frame = read_file(file)
     model = _model_of_columns(frame.columns, named) if model is None else model
@@ -96,7 +96,7 @@ def _meaning(text: str) -> tuple[str, float]:
         raise ValueError(f"--outcome-value is WORD=NUMBER, such as DRAW=0.5, not {text!r}") from None
 
 
-def _model_of_columns(present: list[str], named: Mapping[str, str]) -> Model:
+def _model_of_columns(present: list[str], named: Mapping[str, Any]) -> Model:
     """Rankings if the user named their columns, or the file has them; comparisons if not."""
     own = ("ranking", "item", "rank")
     if set(named) & set(own) or set(own) <= set(present):
@@ -111,6 +111,7 @@ def infer(votes: Votes, settings: Settings) -> Ranked:
     if settings.method == Method.MLE and not report.strong:
         votes = _with_finite_maximum(votes, report, settings)
     model = _model(votes, settings)
+    model.check(votes.data)
     note(f"{_describe(votes)}: {type(model).__name__}, {settings.method}", quiet=settings.quiet)
     if not report.weak and settings.method != Method.MLE:
         note("some groups of items never met: only the prior orders one group against another", quiet=settings.quiet)
@@ -149,18 +150,22 @@ def _refuse_never_compared(votes: Votes, report: ConnectivityReport) -> None:
     if report.never_compared:
         names = ", ".join(repr(votes.items[i]) for i in report.never_compared[:3])
         raise ValueError(
-            f"{len(report.never_compared)} of {len(votes.items)} items were never compared, as their rows have weight 0 or "
-            f"nobody beside them (first: {names}): drop these rows"
+            f"{len(report.never_compared)} of {len(votes.items)} items were never compared: their rows have weight 0 "
+            f"or nobody beside them (first: {names}). Drop these rows."
         )
 
 
 def _with_finite_maximum(votes: Votes, report: ConnectivityReport, settings: Settings) -> Votes:
     """The votes changed by the chosen policy so that the likelihood has a finite maximum."""
+    # One policy for both containers, which a type checker cannot follow through a union.
+    data: Any = votes.data
     if settings.on_disconnected == OnDisconnected.GHOST:
-        return Votes(ghost(votes.data, len(votes.items)), votes.items)
+        return Votes(ghost(data, len(votes.items)), votes.items)
     if settings.on_disconnected == OnDisconnected.LARGEST_COMPONENT:
-        kept = Votes(*largest_component(votes.data, votes.items))
-        note(f"ranking the {len(kept.items)} of {len(votes.items)} items that have finite ratings", quiet=settings.quiet)
+        kept = Votes(*largest_component(data, votes.items))
+        note(
+            f"ranking the {len(kept.items)} of {len(votes.items)} items that have finite ratings", quiet=settings.quiet
+        )
         return kept
     reason, *_ = report.describe(votes.items).splitlines()
     raise ValueError(
@@ -189,7 +194,7 @@ def write(folder: Path, board: Leaderboard, result: Fit[Any] | Posterior[Any], *
     if draw:
         from scorax.plot import plot_leaderboard
 
-        plot_leaderboard(board).figure.savefig(folder / "leaderboard.png", dpi=150)
+        save_figure(plot_leaderboard(board), folder / "leaderboard.png")
     if isinstance(result, Posterior):
         result.save(folder / "posterior.npz")
     return sorted(path.name for path in folder.iterdir())

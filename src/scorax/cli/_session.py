@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT
+_CACHE_OPTION = "jax_compilation_cache_dir"
 
 
 def note(text: str, *, quiet: bool) -> None:
@@ -20,7 +21,7 @@ def note(text: str, *, quiet: bool) -> None:
 
 
 def verdict(result: Any, draws: int, *, quiet: bool) -> int:
-    """The exit status of a result: success, or interrupted before all `draws`. Says what is doubtful about a posterior."""
+    """The exit status of a result: 0, or that of an interrupt before all `draws`. Says what is doubtful about it."""
     from scorax.inference import Posterior
 
     if not isinstance(result, Posterior):
@@ -57,10 +58,18 @@ def cache_folder() -> Path:
     return Path.home() / ".cache" / "scorax"
 
 
+def compiled_programs() -> str | None:
+    """Where JAX keeps compiled programs now, if anywhere."""
+    import jax
+
+    # By name: the attribute is made at run time, and no type checker knows it.
+    return getattr(jax.config, _CACHE_OPTION)
+
+
 def _keep_compiled_programs() -> None:
     import jax
 
-    if jax.config.jax_compilation_cache_dir is not None:
+    if compiled_programs() is not None:
         # Chosen by the user, through JAX_COMPILATION_CACHE_DIR or in this process.
         return
     folder = cache_folder() / "xla"
@@ -71,7 +80,7 @@ def _keep_compiled_programs() -> None:
         return
     if not os.access(folder, os.W_OK):
         return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update(_CACHE_OPTION, str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 

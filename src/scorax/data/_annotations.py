@@ -183,6 +183,7 @@ class Annotations(AbstractRows):
         candidate: Sequence[Any] | None = None,
         gold: Any = None,
         weight: Any = None,
+        count: Any = None,
     ) -> tuple["Annotations", AnnotationVocabulary]:
         """From a table of numbers, one row an item and one column a judge; NaN is missing.
 
@@ -193,7 +194,8 @@ class Annotations(AbstractRows):
             levels: All levels from lowest to highest; by default the distinct ratings, sorted.
             candidate: Whose work each item is.
             gold: `[n]` true ratings, NaN where unknown.
-            weight: `[n]` weights.
+            weight: `[n]` weights; by default the counts.
+            count: `[n]`, how many equal items a row stands for; by default one.
 
         Raises:
             ValueError: as in `from_frame`.
@@ -204,8 +206,8 @@ class Annotations(AbstractRows):
             Array([[ True,  True],
                    [ True, False]], dtype=bool)
         """
-        columns, names = dense_columns(ratings, items, judges, levels, candidate, gold, weight)
-        return _build(columns, names)
+        columns, names = dense_columns(ratings, items, judges, levels, candidate, gold)
+        return _build(columns | {"weight": weight, "count": count}, names)
 
     def tally(self, n_judges: int, n_levels: int) -> Float[Array, "n j m"]:
         """How often each judge gave each level to each item, in one observation of the row."""

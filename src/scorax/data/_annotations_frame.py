@@ -7,7 +7,7 @@ import numpy as np
 
 from scorax.data._frame import Table, as_name, as_number, as_text, encode, natural
 from scorax.data._ragged import appearance, codes, padded
-from scorax.data._validate import refuse, to_numbers
+from scorax.data._validate import refuse
 from scorax.data._vocabulary import Vocabulary
 
 _ITEM = ("item", "question", "task")
@@ -46,7 +46,7 @@ def annotations_columns(
         refuse(weights != weights[first][row], f"column {weight!r} changes within an item")
         weights = weights[first]
 
-    scale = _scale(label, levels, marks, None if truth is None or unknown is None else truth[~unknown])
+    scale = _scale(f"column {label!r}", levels, marks, None if truth is None or unknown is None else truth[~unknown])
     panel = Vocabulary.of(natural(who)) if judges is None else Vocabulary(tuple(map(as_name, judges)))
     owners = _single() if owner is None else Vocabulary.of(natural(owner))
     by_row = np.argsort(row, kind="stable")
@@ -73,7 +73,6 @@ def dense_columns(
     levels: Sequence[Any] | None,
     candidate: Sequence[Any] | None,
     gold: Any,
-    weight: Any,
 ) -> tuple[dict[str, Any], dict[str, Vocabulary]]:
     """The same from a matrix of numbers with NaN for missing ones."""
     values = np.asarray(ratings, np.float64)
@@ -105,7 +104,6 @@ def dense_columns(
         "label": labels,
         "judge": padded(who, lengths)[0],
         "where": where,
-        "weight": None if weight is None else to_numbers("weight", weight, (n,), lower=0.0),
         "candidate": None if candidate is None else owners.encode(map(as_name, candidate)),
     }
     if truth is not None:

@@ -114,11 +114,15 @@ class AbstractRows(AbstractData):
             mesh, axes = devices, devices.axis_names
         else:
             mesh, axes = devices.mesh, devices.spec[0] if devices.spec else None
+        if not isinstance(mesh, Mesh):
+            raise ValueError("rows are split over real devices: pass a Mesh, not an abstract one")
         names = () if axes is None else (axes,) if isinstance(axes, str) else tuple(axes)
         parts = math.prod(mesh.shape[name] for name in names)
         rows = -(-self.weight.shape[0] // parts) * parts
+        # Axes of a plain mesh are automatic: explicit ones would ask every gather of a parameter for a sharding.
+        automatic = Mesh(mesh.devices, mesh.axis_names)
         split = names[0] if len(names) == 1 else names or None
-        return jax.device_put(self.pad(rows), NamedSharding(mesh, PartitionSpec(split)))
+        return jax.device_put(self.pad(rows), NamedSharding(automatic, PartitionSpec(split)))
 
     def aggregate(self: Rows) -> Rows:
         """Every distinct row once, with the sums of weights and counts; rows of padding go.

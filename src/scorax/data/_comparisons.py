@@ -105,6 +105,7 @@ class Comparisons(AbstractRows):
         item_b: str | None = None,
         outcome: str | float | int | None = None,
         weight: str | None = None,
+        count: str | None = None,
         order: str | None = None,
         features: Sequence[str] | None = None,
         cluster: str | None = None,
@@ -120,7 +121,8 @@ class Comparisons(AbstractRows):
             item_b: Column of the second item.
             outcome: Column of the outcome (by default `winner` or `outcome`), or one number for all rows: 1.0 where
                 `item_a` holds the winners.
-            weight: Column of weights.
+            weight: Column of weights; by default the counts.
+            count: Column of how many equal comparisons a row stands for; by default one.
             order: Column of +1, -1 or 0, see `Comparisons`.
             features: Columns of covariates that change sign when the items are swapped.
             cluster: Column that names the voter or the prompt.
@@ -144,7 +146,7 @@ class Comparisons(AbstractRows):
             (Array([1. , 0.5], dtype=float32), ('gpt', 'llama', 'phi'))
         """
         columns, names = comparisons_columns(
-            frame, item_a, item_b, outcome, weight, order, features, cluster, outcomes, vocabulary
+            frame, item_a, item_b, outcome, weight, count, order, features, cluster, outcomes, vocabulary
         )
         return cls.from_arrays(**columns, n_items=len(names)), names
 

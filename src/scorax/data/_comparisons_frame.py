@@ -26,6 +26,7 @@ def comparisons_columns(
     item_b: str | None,
     outcome: str | float | int | None,
     weight: str | None,
+    count: str | None,
     order: str | None,
     features: Sequence[str] | None,
     cluster: str | None,
@@ -50,6 +51,7 @@ def comparisons_columns(
         "b": encode(b, names),
         "outcome": won,
         "weight": None if weight is None else table.numbers(table.require(weight, "weight"), lower=0.0),
+        "count": None if count is None else table.numbers(table.require(count, "count"), lower=0.0),
         "order": None if order is None else table.numbers(table.require(order, "order"), lower=-1.0, upper=1.0),
         "features": None
         if features is None

@@ -92,7 +92,7 @@ class ConnectivityReport:
             groups = [_some(names, np.flatnonzero(self.island == group)) for group in range(2)]
             return [f"the items fall into {self.island.max() + 1} groups that never met ({' | '.join(groups)})"]
         best = np.flatnonzero(self.component == 0)
-        return [f"{_some(names, best)} never lost to the other {len(names) - len(best)} items, nor tied"]
+        return [f"{_some(names, best)} never lost to the other {len(self.component) - len(best)} items, nor tied"]
 
     def check(self, names: Sequence[str]) -> None:
         """Raise `ValueError` with the description where finite strengths do not exist."""

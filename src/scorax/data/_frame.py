@@ -69,14 +69,15 @@ class Table:
             return _from_array(column)
         missing = column.is_null().to_numpy().astype(bool)
         if column.dtype.is_numeric() or column.dtype == nw.Boolean:
-            numbers = (
-                np.array([np.nan if x is None else x for x in column.to_list()], np.float64)
-                if (missing.any() or column.dtype == nw.Boolean)
-                else column.to_numpy().astype(np.float64)
-            )
+            plain = not missing.any() and column.dtype != nw.Boolean
+            numbers = column.to_numpy() if plain else [np.nan if value is None else value for value in column.to_list()]
+            numbers = np.asarray(numbers, np.float64)
             return numbers, missing | np.isnan(numbers)
         text = np.empty(len(column), object)
-        text[:] = [None if gone else str(value) for value, gone in zip(column.to_list(), missing, strict=True)]
+        raw = column.to_list()
+        if column.dtype != nw.String or missing.any():
+            raw = [None if gone else str(value) for value, gone in zip(raw, missing, strict=True)]
+        text[:] = raw
         return text, missing | (text == "")
 
     def complete(self, name: str) -> np.ndarray:

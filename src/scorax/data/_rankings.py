@@ -1,7 +1,7 @@
 """Rankings padded to a common length, of all items or of some, complete or cut off at the top."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,8 +19,6 @@ from scorax.data._validate import (
     to_weights,
 )
 from scorax.data._vocabulary import Vocabulary
-
-Unlisted = Literal["absent", "last"]
 
 
 class Rankings(AbstractRows):
@@ -101,7 +99,7 @@ class Rankings(AbstractRows):
         orders: Iterable[Sequence[Any]],
         *,
         vocabulary: Vocabulary | None = None,
-        unlisted: Unlisted = "absent",
+        unlisted: str = "absent",
         n_items: int | None = None,
         weight: Any = None,
         count: Any = None,
@@ -153,7 +151,7 @@ class Rankings(AbstractRows):
         cls,
         ranks: Any,
         *,
-        unlisted: Unlisted = "absent",
+        unlisted: str = "absent",
         weight: Any = None,
         count: Any = None,
         cluster: Any = None,
@@ -191,8 +189,9 @@ class Rankings(AbstractRows):
         item: str = "item",
         rank: str = "rank",
         weight: str | None = None,
+        count: str | None = None,
         cluster: str | None = None,
-        unlisted: Unlisted = "absent",
+        unlisted: str = "absent",
         vocabulary: Vocabulary | None = None,
     ) -> tuple["Rankings", Vocabulary]:
         """From a long table: each row says which rank one item has in one ranking.
@@ -202,7 +201,8 @@ class Rankings(AbstractRows):
             ranking: Column that names the ranking.
             item: Column that names the item.
             rank: Column of ranks, 1 is best; only their order matters.
-            weight: Column of weights, the same in all rows of a ranking.
+            weight: Column of weights, the same in all rows of a ranking; by default the counts.
+            count: Column of how often the ranking was given, the same in all its rows; by default once.
             cluster: Column that names the voter, the same in all rows of a ranking.
             unlisted: As in `from_orders`.
             vocabulary: The items, where they are known; the sorted distinct names by default.
@@ -221,7 +221,7 @@ class Rankings(AbstractRows):
             Array([[0, 1],
                    [1, 0]], dtype=int32)
         """
-        ids, lengths, columns, names = rankings_columns(frame, ranking, item, rank, weight, cluster, vocabulary)
+        ids, lengths, columns, names = rankings_columns(frame, ranking, item, rank, weight, count, cluster, vocabulary)
         order, where = padded(ids, lengths)
         rest = unlisted_rest(order, where, unlisted, len(names))
         return cls.from_arrays(order, where=where, rest=rest, n_items=len(names), **columns), names

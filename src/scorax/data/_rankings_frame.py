@@ -36,6 +36,7 @@ def rankings_columns(
     item: str,
     rank: str,
     weight: str | None,
+    count: str | None,
     cluster: str | None,
     vocabulary: Vocabulary | None,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any], Vocabulary]:
@@ -49,14 +50,12 @@ def rankings_columns(
     _refuse_equal(group, ids, "an item appears twice in a ranking", "A ranking lists an item once.")
     _refuse_equal(group, ranks, "two items of a ranking share a rank", _NO_TIES)
     columns: dict[str, Any] = {}
-    if weight is not None:
-        weights = table.numbers(table.require(weight, "weight"), lower=0.0)
-        columns["weight"] = weights[first]
-        refuse(weights != weights[first][group], f"column {weight!r} changes within a ranking")
-    if cluster is not None:
-        clusters = table.groups(table.require(cluster, "cluster"))
-        columns["cluster"] = clusters[first]
-        refuse(clusters != clusters[first][group], f"column {cluster!r} changes within a ranking")
+    for role, name in (("weight", weight), ("count", count), ("cluster", cluster)):
+        if name is not None:
+            table.require(name, role)
+            values = table.groups(name) if role == "cluster" else table.numbers(name, lower=0.0)
+            columns[role] = values[first]
+            refuse(values != values[first][group], f"column {name!r} changes within a ranking")
     best_first = np.lexsort((ranks, group))
     return ids[best_first], np.bincount(group), columns, names
 

@@ -1,4 +1,4 @@
-"""Derivatives of a problem's log density, and sums of products of scores: by automatic differentiation, and pulled back."""
+"""Derivatives of a problem's log density, and the two parts of a sandwich."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple

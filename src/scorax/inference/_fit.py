@@ -7,9 +7,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 from numpyro.distributions import constraints
+from numpyro.distributions.constraints import Constraint
 
 from scorax.inference._derivatives import clustered_meat, inverse_information
 from scorax.inference._model import AbstractModel, log_likelihood, parameters
@@ -33,8 +35,8 @@ class Diagnostics(eqx.Module):
     steps: Int[Array, ""]
     gradient_norm: Float[Array, ""]
     """Largest absolute derivative of the mean log density per unit of weight, in unconstrained coordinates."""
-    remaining: Float[Array, " d"]
-    """Newton step left to go, coordinate by coordinate."""
+    running: Bool[Array, " d"]
+    """Which coordinates have no finite maximum, or have not reached it."""
 
 
 class Estimate(NamedTuple):
@@ -141,12 +143,12 @@ def fit(
     """
     if prior is not None:
         _refuse_hierarchy(model, prior)
-    concrete = not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((model, data)))
+    concrete = not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((model, data)))
     if concrete:
         model.check(data)
     chosen = type(model).solver if solver is None else solver
-    program = FlatPrior(model) if prior is None else prior
     condensed = model.condense(data)
+    program = FlatPrior(model, condensed.weight.sum()) if prior is None else prior
     q, template, estimate, value, diagnostics = _fit(model, program, condensed, chosen, max_steps)
     problem = Problem(program, condensed, template, False)
     result = Fit(estimate, value, diagnostics, data, problem, q, chosen, None)
@@ -156,7 +158,9 @@ def fit(
 
 
 @eqx.filter_jit
-def _fit(model: Model, program: Program, data: Any, solver: AbstractSolver, max_steps: int) -> tuple[Any, ...]:
+def _fit(
+    model: AbstractModel[Any], program: Program, data: Any, solver: AbstractSolver, max_steps: int
+) -> tuple[Any, ...]:
     problem = Problem.of(program, data, named_leaves(model), jacobian=False)
     found = solver.maximise(problem, max_steps=max_steps)
     diagnostics = _diagnose(problem, found)
@@ -168,45 +172,45 @@ def _fit(model: Model, program: Program, data: Any, solver: AbstractSolver, max_
 
 
 def _diagnose(problem: Problem, found: Solution) -> Diagnostics:
-    # Coordinates that still want to move: to infinity, or to the edge of a support (which is at infinity, too).
-    running = jnp.abs(found.remaining) > 1e-2
+    # Coordinates that still want to move, or that may move freely: to infinity, or to the edge of a support (which is
+    # at infinity, too).
+    running = (jnp.abs(found.remaining) > 1e-2) | found.flat
     at_edge = running & _bounded(problem, found.q)
     total = jnp.maximum(problem.data.weight.sum(), 1).astype(found.q.dtype)
     slope = jnp.abs(found.gradient).max(initial=0) / total
     stationary = slope < float(jnp.finfo(found.q.dtype).eps) ** 0.5
     return Diagnostics(
-        converged=found.converged | (stationary & running.any() & (running == at_edge).all()),
-        separated=~found.converged & stationary & (running & ~at_edge).any(),
+        converged=(found.converged & ~running.any()) | (stationary & running.any() & (running == at_edge).all()),
+        separated=stationary & (running & ~at_edge).any(),
         boundary=at_edge.any() & stationary,
         steps=found.steps,
         gradient_norm=slope,
-        remaining=found.remaining,
+        running=running,
     )
 
 
 def _bounded(problem: Problem, q: Float[Array, " d"]) -> Bool[Array, " d"]:
     """Which coordinates belong to a support with an edge."""
-    draw_supports = problem.draw(q).supports
-    free = (type(constraints.real), type(constraints.real_vector), type(constraints.zero_sum(1)))
-    flags = {
-        name: jnp.full(value.shape, not isinstance(draw_supports[name], free))
-        for name, value in problem.coordinates(q).items()
-    }
+    found = problem.draw(q).supports
+    flags = {name: jnp.full(x.shape, _has_edge(found[name])) for name, x in problem.coordinates(q).items()}
     return ravel_pytree(flags)[0]
+
+
+def _has_edge(support: Constraint) -> bool:
+    support = getattr(support, "base_constraint", support)
+    return not isinstance(support, type(constraints.real) | type(constraints.zero_sum(1)))
 
 
 def _raise_if_failed(result: Fit[Any]) -> None:
     diagnostics = result.diagnostics
     if diagnostics.converged.all():
         return
-    moving = jax.tree.map(
-        lambda x: np.abs(np.asarray(x)) > 1e-2, result.problem.coordinates(diagnostics.remaining)
-    )
-    names = sorted(name for name, flags in moving.items() if flags.any())
+    running = jax.tree.map(np.asarray, result.problem.coordinates(diagnostics.running.astype(result.q.dtype)))
+    names = sorted(name for name, flags in running.items() if flags.any())
     if diagnostics.separated:
         raise ValueError(
-            f"no finite maximum: {', '.join(names)} runs to infinity. In comparisons an item won or lost everything, or "
-            "the items fall into groups that never met; scorax.data.connectivity(data, n_items) says which. Give a "
+            f"no finite maximum: {', '.join(names)} runs to infinity. In comparisons, an item won or lost everything, "
+            "or the items fall into groups that never met; scorax.data.connectivity(data, n_items) says which. Give a "
             "prior (fit(..., prior=...) or sample) to keep the estimates finite."
         )
     raise ValueError(
@@ -224,8 +228,8 @@ def _refuse_hierarchy(model: AbstractModel[Any], prior: Program) -> None:
     extra = sorted(set(sites) - set(named_leaves(model)))
     if sum(site.size for site in sites.values()) > sum(leaf.size for leaf in named_leaves(model).values()):
         raise ValueError(
-            f"this prior draws more numbers than {type(model).__name__} has (sites {sorted(sites)}): the joint mode of a "
-            f"hierarchy is no estimate, its density is unbounded where a scale goes to zero. Pin what is above the "
+            f"this prior draws more numbers than {type(model).__name__} has (sites {sorted(sites)}): the joint mode of "
+            f"a hierarchy is no estimate, its density is unbounded where a scale goes to zero. Pin what is above the "
             f"parameters, numpyro.handlers.condition(prior, {{{extra[0] if extra else '...'!r}: ...}}), or integrate: "
             "sample(model, data, key=key, method='laplace')."
         )

@@ -183,8 +183,8 @@ def _propose(hierarchy: _Hierarchy, batch: int, key: PRNGKeyArray) -> tuple[_Pro
     u, weight = np.asarray(proposals.u, np.float64), np.exp(np.asarray(proposals.log_weight, np.float64))
     mean = weight @ u / weight.sum()
     spread = (weight[:, None] * (u - mean)).T @ (u - mean) / weight.sum()
-    again, better = _weigh(hierarchy, mean, spread, near, batch, key)
-    return (again, better) if better["importance_ess"] > quality["importance_ess"] else (proposals, quality)
+    again = _weigh(hierarchy, mean, spread, near, batch, key)
+    return min(again, (proposals, quality), key=lambda weighed: weighed[1]["pareto_k"])
 
 
 def _evaluate(hierarchy: _Hierarchy, us: np.ndarray, start: Float[Array, " d"], batch: int) -> _Conditional:

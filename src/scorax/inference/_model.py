@@ -92,7 +92,9 @@ def leaf_names(model: Any) -> list[str]:
 
 def supports(model: Any) -> list[Constraint]:
     """Declared support of every parameter, in the order of `leaf_names`; `real` where nothing is declared."""
-    return [support for value, support in _declared(model, constraints.real) for _ in jax.tree.leaves(parameters(value))]
+    return [
+        support for value, support in _declared(model, constraints.real) for _ in jax.tree.leaves(parameters(value))
+    ]
 
 
 def _declared(value: Any, inherited: Constraint) -> Iterator[tuple[Any, Constraint]]:

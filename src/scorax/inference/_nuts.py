@@ -6,7 +6,6 @@ functions, so that a second call of the same shapes compiles nothing.
 Source: Hoffman & Gelman (2014), arXiv:1111.4246.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from numpyro.infer.hmc import HMCState, hmc
 from numpyro.infer.util import ParamInfo
 
 from scorax.inference._draws import Chains, Record, join, record_of
+from scorax.inference._engine import engine
 from scorax.inference._problem import Problem
 from scorax.inference._progress import Clock, Report
 
@@ -137,20 +137,12 @@ def _kernels(settings: Settings) -> tuple[Callable[..., HMCState], Callable[...,
     return begin, advance
 
 
-def _engine() -> Any:
-    """NumPyro's kernels mix dtypes and ranks; our own code does not, and is tested without this."""
-    stack = contextlib.ExitStack()
-    stack.enter_context(jax.numpy_dtype_promotion("standard"))
-    stack.enter_context(jax.numpy_rank_promotion("allow"))
-    return stack
-
-
 @eqx.filter_jit
 def _first(
     problem: Problem, start: Start, keys: Key[Array, " c"], settings: Settings
 ) -> tuple[HMCState, Bool[Array, " c"], Float[Array, "c d"]]:
     """The state of every chain at its start, whether density and gradient are finite there, and the gradient."""
-    with _engine():
+    with engine():
         begin, _ = _kernels(settings)
         energy = jax.value_and_grad(_potential(problem))
 
@@ -183,7 +175,7 @@ def _advance(
     problem: Problem, state: HMCState, n: Int[Array, ""], moving: tuple[bool, ...], settings: Settings
 ) -> tuple[HMCState, Record]:
     """`n` steps of every chain, and what is kept of them in the first `n` places of buffers."""
-    with _engine():
+    with engine():
         begin, advance = _kernels(settings)
         # The kernel reads from its closure what only its initialisation writes there.
         jax.eval_shape(lambda key: begin(problem, problem.start, key), jax.random.key(0))

@@ -1,11 +1,13 @@
 """Draws from a posterior: modules, sites and sampler statistics by chain and draw."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
@@ -68,7 +70,7 @@ class Posterior(eqx.Module, Generic[Model]):
             f: A function of one model. Name it once if you call it often: a new lambda is compiled anew.
             batch_size: Draws at a time, for memory.
         """
-        return _map(f, self.moving, self.still, batch_size)
+        return _map(f, self.moving, self.still, (self.num_chains, self.num_draws), batch_size)
 
     def quantities(self) -> dict[str, Array]:
         """All sites, and the parameters of the module that are no sites, under their names."""
@@ -126,18 +128,18 @@ class Posterior(eqx.Module, Generic[Model]):
 
 
 @eqx.filter_jit
-def _map(f: Callable[[Any], PyTree], moving: Any, still: Any, batch_size: int) -> PyTree:
+def _map(f: Callable[[Any], PyTree], moving: Any, still: Any, shape: tuple[int, int], batch_size: int) -> PyTree:
     outside: list[Any] = []
 
-    def each(leaves: Any) -> Any:
-        arrays, rest = eqx.partition(f(eqx.combine(leaves, still)), eqx.is_array)
+    def each(numbered: tuple[Array, Any]) -> Any:
+        arrays, rest = eqx.partition(f(eqx.combine(numbered[1], still)), eqx.is_array)
         outside[:] = [rest]
         return arrays
 
-    leading = jax.tree.leaves(moving)[0].shape[:2]
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), moving)
-    values = jax.lax.map(each, flat, batch_size=batch_size)
-    return eqx.combine(jax.tree.map(lambda x: x.reshape(*leading, *x.shape[1:]), values), outside[0])
+    # Numbered, so that there are draws to map over even where the prior leaves every parameter alone.
+    values = jax.lax.map(each, (jnp.arange(math.prod(shape)), flat), batch_size=batch_size)
+    return eqx.combine(jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), values), outside[0])
 
 
 def _complaints(posterior: Posterior[Any]) -> list[str]:

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array
+from jax.core import Tracer
+from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 from numpyro.distributions.constraints import Constraint
 
@@ -31,23 +32,25 @@ class FlatPrior(eqx.Module):
     """No information: every parameter is a site of constant density on its support. Its mode is maximum likelihood."""
 
     model: Any
+    stiffness: Float[Array, ""]
+    """How firmly a zero-sum parameter's open direction is pinned: the weight of the data, for a good condition."""
 
     def __call__(self) -> Any:
         """Draw the module (only with its sites given: a constant density cannot be drawn from)."""
         leaves = [
-            _flat_site(name, support, leaf.shape)
+            _flat_site(name, support, leaf.shape, self.stiffness)
             for (name, leaf), support in zip(named_leaves(self.model).items(), supports(self.model), strict=True)
         ]
         return with_leaves(self.model, leaves)
 
 
-def _flat_site(name: str, support: Constraint, shape: tuple[int, ...]) -> Array:
+def _flat_site(name: str, support: Constraint, shape: tuple[int, ...], stiffness: Float[Array, ""]) -> Array:
     if is_zero_sum(support):
         # All k coordinates are kept and centred, and the direction that this leaves open is pinned at zero: the
-        # Hessian becomes `L + 11^T/k` in place of one in k - 1 rotated coordinates, and costs no rotation.
+        # Hessian becomes `L + c 11^T` in place of one in k - 1 rotated coordinates, and costs no rotation.
         free = jnp.asarray(numpyro.sample(name, dist.ImproperUniform(constraints.real, shape, ())))
         mean = free.mean(-1, keepdims=True)
-        numpyro.factor(f"{name}_gauge", -0.5 * shape[-1] * jnp.sum(mean**2))
+        numpyro.factor(f"{name}_gauge", -0.5 * stiffness.astype(mean.dtype) * jnp.sum(mean**2))
         return free - mean
     split = len(shape) - support.event_dim
     return jnp.asarray(numpyro.sample(name, dist.ImproperUniform(support, shape[:split], shape[split:])))
@@ -63,9 +66,7 @@ class _IidPrior(eqx.Module):
     distributions: dict[str, dist.Distribution]
 
     def __call__(self) -> Any:
-        leaves = [
-            jnp.asarray(numpyro.sample(name, distribution)) for name, distribution in self.distributions.items()
-        ]
+        leaves = [jnp.asarray(numpyro.sample(name, distribution)) for name, distribution in self.distributions.items()]
         return with_leaves(self.model, leaves)
 
 
@@ -106,8 +107,10 @@ def iid_prior(model: AbstractModel[Any], distributions: dict[str, dist.Distribut
 def _fit_to_leaf(name: str, distribution: dist.Distribution, leaf: Array, support: Constraint) -> dist.Distribution:
     zero_sum = is_zero_sum(support)
     if zero_sum and isinstance(distribution, dist.Normal) and distribution.batch_shape == ():
-        if not isinstance(distribution.loc, jax.core.Tracer) and distribution.loc != 0:
-            raise ValueError(f"the parameter {name!r} sums to zero, so its prior must have mean 0, not {distribution.loc}")
+        if not isinstance(distribution.loc, Tracer) and distribution.loc != 0:
+            raise ValueError(
+                f"the parameter {name!r} sums to zero, so its prior must have mean 0, not {distribution.loc}"
+            )
         return dist.ZeroSumNormal(distribution.scale, leaf.shape)
     if zero_sum and not isinstance(distribution, dist.ZeroSumNormal):
         raise ValueError(

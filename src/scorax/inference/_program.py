@@ -7,12 +7,13 @@ dictionary: for each site that it samples, the site's value in the unconstrained
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.distributions.constraints import Constraint
+
+from scorax.inference._engine import engine
 
 Program = Callable[[], Any]
 Coordinates = dict[str, Array]
@@ -51,12 +52,13 @@ def run(program: Program, coordinates: Coordinates) -> Draw:
         name = site["name"]
         if name not in coordinates:
             raise ValueError(
-                f"the prior samples a site {name!r} for which there are no coordinates; known are {sorted(coordinates)}. "
+                f"the prior samples a site {name!r} without coordinates; known are {sorted(coordinates)}. "
                 "A prior must sample the same sites at every run."
             )
         transform = biject_to(site["fn"].support)
-        value = transform(coordinates[name])
-        jacobians.append(jnp.sum(transform.log_abs_det_jacobian(coordinates[name], value)))
+        with engine():
+            value = transform(coordinates[name])
+            jacobians.append(jnp.sum(transform.log_abs_det_jacobian(coordinates[name], value)))
         return value
 
     with handlers.block(), handlers.trace() as trace, handlers.substitute(substitute_fn=value_of):
@@ -70,7 +72,8 @@ def run(program: Program, coordinates: Coordinates) -> Draw:
 
 
 def _log_prob(site: dict[str, Any]) -> Float[Array, ""]:
-    log_prob = jnp.sum(site["fn"].log_prob(site["value"]))
+    with engine():
+        log_prob = jnp.sum(site["fn"].log_prob(site["value"]))
     return log_prob if site["scale"] is None else site["scale"] * log_prob
 
 

@@ -25,6 +25,8 @@ class Solution(NamedTuple):
     gradient: Float[Array, " d"]
     remaining: Float[Array, " d"]
     """The Newton step that was left to go: the certificate. It stays large where the maximum is at infinity."""
+    flat: Bool[Array, " d"]
+    """Where next to no information is left: the maximum is at infinity, or there is none."""
     steps: Int[Array, ""]
     converged: Bool[Array, ""]
 
@@ -68,10 +70,12 @@ class Minimiser(AbstractSolver):
             throw=False,
         )
         at = jax.tree.map(jax.lax.stop_gradient, self.derivatives(problem, found.value))
-        remaining = -jnp.linalg.solve(at.hessian, at.gradient)
-        # A flat direction (a separated likelihood) can satisfy any tolerance of the search; it cannot satisfy this one.
-        near = jnp.abs(remaining).max(initial=0) <= float(jnp.finfo(found.value.dtype).eps) ** (1 / 3) * _size(found.value)
-        return Solution(found.value, at.gradient, remaining, found.stats["num_steps"].astype(jnp.int32), near)
+        factor = jnp.linalg.cholesky(-at.hessian)
+        remaining = jsl.cho_solve((factor, True), at.gradient)
+        steps = found.stats["num_steps"].astype(jnp.int32)
+        at_start = -jnp.diagonal(self.derivatives(problem, problem.start).hessian)
+        flat = _flat(problem, factor, at_start)
+        return Solution(found.value, at.gradient, remaining, flat, steps, _small(remaining, found.value))
 
     def derivatives(self, problem: "Problem", q: Float[Array, " d"]) -> Derivatives:
         """By automatic differentiation."""
@@ -87,15 +91,20 @@ class _State(NamedTuple):
     at: Derivatives
     factor: Float[Array, "d d"]
     damping: Float[Array, ""]
+    """Of the next step."""
+    damped: Bool[Array, ""]
+    """Whether the last step, and so `factor`, was damped."""
     step: Float[Array, " d"]
     """The last step that Newton's method asked for, before it was limited."""
+    at_start: Float[Array, " d"]
+    """Information about each coordinate where the search started."""
     steps: Int[Array, ""]
 
     @property
     def going(self) -> Bool[Array, ""]:
-        """The last step was above the cube root of the rounding error: its square is what is left to go, and the
-        final step of `maximise` reduces that once more by as much."""
-        return jnp.abs(self.step).max(initial=0) > float(jnp.finfo(self.q.dtype).eps) ** (1 / 3) * _size(self.q)
+        """The last step was not small: the square of a small one is what is left to go, and the final step of
+        `maximise` reduces that once more by as much."""
+        return self.damped | ~_small(self.step, self.q)
 
 
 class Newton(AbstractSolver):
@@ -109,7 +118,9 @@ class Newton(AbstractSolver):
         step_limit: No coordinate moves further in one step.
     """
 
-    derivatives_of_leaves: Callable[[Any, Any], Callable[[Any], Derivatives]] | None = eqx.field(static=True, default=None)
+    derivatives_of_leaves: Callable[[Any, Any], Callable[[Any], Derivatives]] | None = eqx.field(
+        static=True, default=None
+    )
     meat_of_leaves: Callable[[Any, Any], Float[Array, "p p"]] | None = eqx.field(static=True, default=None)
     step_limit: float = eqx.field(static=True, default=5.0)
 
@@ -152,21 +163,24 @@ class Newton(AbstractSolver):
         final = jax.lax.while_loop(
             lambda state: (state.steps < max_steps) & state.going,
             lambda state: self._advance(derivatives, state),
-            self._first(derivatives, frozen.start),
+            _before_the_first(frozen.start),
         )
         # One more Newton step from the solution, the solution and its curvature held constant: it moves by rounding
         # only, and carries the implicit derivative with respect to whatever the problem holds.
+        factor = jax.lax.cond(final.damped, lambda: jnp.linalg.cholesky(-final.at.hessian), lambda: final.factor)
         gradient = self.derivatives(problem, final.q).gradient
-        q = final.q + jsl.cho_solve((final.factor, True), gradient)
-        return Solution(q, gradient, final.step, final.steps, ~final.going & jnp.isfinite(q).all())
-
-    def _first(self, derivatives: Callable[[Array], Derivatives], q: Float[Array, " d"]) -> _State:
-        at = derivatives(q)
-        identity = jnp.eye(q.size, dtype=q.dtype)
-        return _State(q, at, identity, jnp.zeros((), q.dtype), jnp.full_like(q, jnp.inf), jnp.asarray(0, jnp.int32))
+        step = jsl.cho_solve((factor, True), gradient)
+        remaining = jax.lax.stop_gradient(step)
+        flat = _flat(frozen, factor, final.at_start)
+        return Solution(final.q + step, gradient, remaining, flat, final.steps, _small(remaining, final.q))
 
     def _advance(self, derivatives: Callable[[Array], Derivatives], state: _State) -> _State:
-        """Try one damped step; keep it if the density does not fall, else damp ten times more."""
+        """Try one damped step; keep it if the density does not fall, else damp ten times more.
+
+        The first time around the step is zero, and only the derivatives at the start are found: so that they are
+        compiled once.
+        """
+        opening = state.steps < 0
         diagonal = jnp.abs(jnp.diagonal(state.at.hessian)).max()
         identity = jnp.eye(state.q.size, dtype=state.q.dtype)
         factor = jnp.linalg.cholesky(state.damping * identity - state.at.hessian)
@@ -185,10 +199,35 @@ class Newton(AbstractSolver):
             jax.tree.map(keep, at, state.at),
             keep(factor, state.factor),
             keep(less, more),
-            keep(step, state.step),
+            keep(state.damping > 0, state.damped),
+            jnp.where(opening, state.step, keep(step, state.step)),
+            jnp.where(opening, -jnp.diagonal(at.hessian), state.at_start),
             state.steps + 1,
         )
 
 
-def _size(q: Float[Array, " d"]) -> Float[Array, ""]:
-    return jnp.maximum(1, jnp.abs(q).max(initial=0))
+def _before_the_first(q: Float[Array, " d"]) -> _State:
+    nothing, identity = jnp.zeros_like(q), jnp.eye(q.size, dtype=q.dtype)
+    worst = Derivatives(jnp.asarray(-jnp.inf, q.dtype), nothing, -identity)
+    far, undamped = jnp.full_like(q, jnp.inf), jnp.zeros((), q.dtype)
+    return _State(q, worst, identity, undamped, jnp.asarray(False), far, nothing, jnp.asarray(-1, jnp.int32))
+
+
+def _flat(problem: "Problem", factor: Float[Array, "d d"], at_start: Float[Array, " d"]) -> Bool[Array, " d"]:
+    """Where information has all but vanished on the way: against the start, and against the weight of the data.
+
+    What is left of a coordinate's information, given those before it, is a pivot: the square of the factor's diagonal.
+    Where an item wins everything, information falls as `exp(-strength)`, and soon the gradient rounds to zero. Where
+    the information is not even positive definite, no coordinate has any.
+    """
+    eps = float(jnp.finfo(factor.dtype).eps)
+    pivot = jnp.diagonal(factor) ** 2
+    vanished = pivot <= eps**0.75 * jnp.abs(at_start)
+    vanished = vanished & (pivot <= eps**0.5 * problem.data.weight.sum().astype(factor.dtype))
+    return vanished | ~jnp.isfinite(pivot)
+
+
+def _small(step: Float[Array, " d"], q: Float[Array, " d"]) -> Bool[Array, ""]:
+    """Below the cube root of the rounding error, in every coordinate."""
+    size = jnp.maximum(1, jnp.abs(q).max(initial=0))
+    return jnp.abs(step).max(initial=0) <= float(jnp.finfo(q.dtype).eps) ** (1 / 3) * size

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
+from jax.core import Tracer
 from jax.scipy.special import logit
 from jaxtyping import Array, Float
 
@@ -88,7 +89,7 @@ class SimplexPrior(eqx.Module):
             raise ValueError(f"monotone must be 'none', 'lowest' or 'stochastic', not {monotone!r}")
         if prevalence not in ("auto", "dirichlet", "hierarchical"):
             raise ValueError(f"prevalence must be 'auto', 'dirichlet' or 'hierarchical', not {prevalence!r}")
-        if not any(isinstance(setting, jax.core.Tracer) for setting in (strength, accuracy, reach, concentration)):
+        if not any(isinstance(setting, Tracer) for setting in (strength, accuracy, reach, concentration)):
             _check_numbers(float(strength), float(accuracy), float(reach), float(concentration))
             if monotone == "none" and accuracy <= 1 / model.n_levels:
                 warnings.warn(

@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float
 from numpyro.distributions import biject_to, constraints
 
@@ -78,7 +79,7 @@ def fit_em(model: Model, data: Any, n_steps: int = 500) -> EMResult[Model]:
 
     Source: Dawid & Skene (1979), doi:10.2307/2346806.
     """
-    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((model, data))):
+    if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((model, data))):
         model.check(data)
     return _fit_em(model, data, n_steps)
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from scorax.judges._simplex_geometry import barycentric, expected_score
@@ -110,8 +111,8 @@ def ranking_identified_set(
 
     Args:
         observed: Label distribution of each candidate.
-        confusion_draws: Judges drawn from their prior, such as
-            `jax.vmap(lambda key: numpyro.handlers.seed(prior, key)().confusion[0])(keys)`; 10^5 or more.
+        confusion_draws: Judges drawn from their prior, 10^5 or more: `numpyro.handlers.seed(prior, key)().confusion`
+            of a `SimplexPrior` whose model has so many judges.
         values: Increasing values of the levels; `1, 2, ..., M` if None.
 
     Raises:
@@ -128,15 +129,15 @@ def ranking_identified_set(
     Source: derived from Vossler et al. (2025), arXiv 2505.21972.
     """
     result = _ranking_identified_set(observed, confusion_draws, None if values is None else tuple(values))
-    if isinstance(result.effective_draws, jax.core.Tracer):
+    if isinstance(result.effective_draws, Tracer):
         return result
     total = observed.sum(-1)
     if (jnp.abs(total - 1) > 1e-5).any():
         raise ValueError(f"each observed distribution must sum to one, these sum to {total.tolist()}")
     if result.effective_draws < _FEWEST:
         raise ValueError(
-            f"only {float(result.kept):.2%} of {confusion_draws.shape[0]} drawn judges can have given these labels, worth "
-            f"{float(result.effective_draws):.0f} draws; {_FEWEST} are needed. Draw more judges, or take a prior under "
+            f"only {float(result.kept):.2%} of {confusion_draws.shape[0]} drawn judges can have given these labels, "
+            f"worth {float(result.effective_draws):.0f} draws; {_FEWEST} are needed. Draw more judges, or take a prior under "
             "which the labels are less of a surprise."
         )
     return result
@@ -148,9 +149,7 @@ def _ranking_identified_set(
 ) -> IdentifiedSet:
     k, m = observed.shape
     batch = (draws.shape[0], k)
-    prevalence = barycentric(
-        jnp.broadcast_to(observed, (*batch, m)), jnp.broadcast_to(draws[:, None], (*batch, m, m))
-    )
+    prevalence = barycentric(jnp.broadcast_to(observed, (*batch, m)), jnp.broadcast_to(draws[:, None], (*batch, m, m)))
     fits = (prevalence >= 0).all((-1, -2))  # a singular judge has NaN here, and does not fit
     log_weight = jnp.where(fits, -k * jnp.linalg.slogdet(draws)[1], -jnp.inf)
     best = jnp.where(fits.any(), log_weight.max(), 0)

@@ -42,6 +42,7 @@ def check_annotations(data: Annotations, n_candidates: int, n_judges: int, n_lev
         bad = np.flatnonzero(outside.reshape(len(known), -1).any(1))
         if bad.size:
             raise ValueError(
-                f"{bad.size} rows hold a {what} outside 0..{limit - 1} (first rows: {bad[:3].tolist()}; ids go from "
-                f"{values[where].min()} to {values[where].max()}). Make the model with another {argument}, or mend the ids."
+                f"{bad.size} rows hold a {what} outside 0..{limit - 1} (first rows: {bad[:3].tolist()}; ids go "
+                f"from {values[where].min()} to {values[where].max()}). Make the model with another {argument}, or "
+                "mend the ids."
             )

@@ -7,6 +7,7 @@ a point in the hull of the judge's rows whose barycentric coordinates are \(\pi\
 Source: Vossler, Xia, Mai & Feng (2025), "Judging LLMs on a Simplex", arXiv 2505.21972.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ def level_values(values: Sequence[float] | None, n_levels: int) -> tuple[float, 
     given = tuple(float(value) for value in values)
     if len(given) != n_levels:
         raise ValueError(f"{len(given)} level values for {n_levels} levels: give one for each, in increasing order")
-    if any(upper <= lower for lower, upper in zip(given, given[1:], strict=False)):
+    if any(upper <= lower for lower, upper in itertools.pairwise(given)):
         raise ValueError(f"level values must increase, these do not: {given}")
     return given
 
@@ -48,9 +49,7 @@ def expected_score(prevalence: Float[Array, "*b m"], values: Sequence[float] | N
     return prevalence @ jnp.asarray(level_values(values, prevalence.shape[-1]), prevalence.dtype)
 
 
-def observed_distribution(
-    prevalence: Float[Array, "*b m"], confusion: Float[Array, "*#b m m"]
-) -> Float[Array, "*b m"]:
+def observed_distribution(prevalence: Float[Array, "*b m"], confusion: Float[Array, "*#b m m"]) -> Float[Array, "*b m"]:
     r"""Distribution of a judge's labels, \(\gamma = \Theta^T \pi\).
 
     Args:

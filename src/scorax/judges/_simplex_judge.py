@@ -93,7 +93,7 @@ class SimplexJudge(AbstractModel[Annotations | LabelTally]):
     """How often a candidate's answers are truly of each level."""
     confusion: Float[Array, "j m m"] = parameter(constraints.simplex)
     """`confusion[j, m, l]`: how often judge `j` says `l` where the truth is `m`."""
-    values: tuple[float, ...] = eqx.field(static=True)
+    values: tuple[float, ...] = eqx.field(static=True)  # pyright: ignore[reportGeneralTypeIssues]
     """Value of each level, increasing."""
 
     solver: ClassVar[AbstractSolver] = EMThenMinimise()

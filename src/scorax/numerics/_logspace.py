@@ -28,9 +28,7 @@ def most_negative(dtype: jnp.dtype | type) -> float:
     return float(jnp.finfo(dtype).min) / 4
 
 
-def masked_logsumexp(
-    x: Float[Array, "*b l"], *, where: Bool[Array, "*b l"] | None = None
-) -> Float[Array, "*b"]:
+def masked_logsumexp(x: Float[Array, "*b l"], *, where: Bool[Array, "*b l"] | None = None) -> Float[Array, "*b"]:
     r"""Log-sum-exp over the last axis of the entries that take part.
 
     Args:
@@ -69,11 +67,55 @@ def suffix_logsumexp(
         >>> suffix_logsumexp(jnp.zeros(3))
         Array([1.0986123, 0.6931472, 0.       ], dtype=float32)
     """
-    filled = masked_where(where, x, most_negative(x.dtype))
-    if rest is not None:
-        filled = jnp.concatenate([filled, rest[..., None]], axis=-1)
-    out = jax.lax.cumlogsumexp(filled, axis=filled.ndim - 1, reverse=True)
-    return out[..., : x.shape[-1]]
+    lowest = jnp.full(x.shape[:-1], most_negative(x.dtype), x.dtype)
+    return _suffix_logsumexp(masked_where(where, x, most_negative(x.dtype)), lowest if rest is None else rest)
+
+
+@jax.custom_jvp
+def _suffix_logsumexp(x: Float[Array, "*b l"], rest: Float[Array, "*b"]) -> Float[Array, "*b l"]:
+    """One place after the other on a CPU, three times faster there than a tree of partial sums; the tree elsewhere."""
+    return jax.lax.platform_dependent(x, rest, cpu=_logsumexp_by_place, default=_logsumexp_by_tree)
+
+
+def _logsumexp_by_place(x: Float[Array, "*b l"], rest: Float[Array, "*b"]) -> Float[Array, "*b l"]:
+    def add(total: Float[Array, "*b"], place: Float[Array, "*b"]) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
+        total = jnp.logaddexp(total, place)
+        return total, total
+
+    _, out = jax.lax.scan(add, rest, jnp.moveaxis(x, -1, 0), reverse=True)
+    return jnp.moveaxis(out, 0, -1)
+
+
+def _logsumexp_by_tree(x: Float[Array, "*b l"], rest: Float[Array, "*b"]) -> Float[Array, "*b l"]:
+    longer = jnp.concatenate([x, rest[..., None]], axis=-1)
+    return jax.lax.cumlogsumexp(longer, axis=x.ndim - 1, reverse=True)[..., :-1]
+
+
+@_suffix_logsumexp.defjvp
+def _suffix_logsumexp_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The tangent of a suffix is its first entry's and the next suffix's, in proportion to what each contributes."""
+    (x, rest), (x_dot, rest_dot) = primals, tangents
+    out = _suffix_logsumexp(x, rest)
+    following = jnp.concatenate([out[..., 1:], rest[..., None]], axis=-1)
+    own, kept = jnp.exp(x - out) * x_dot, jnp.exp(following - out)
+    return out, jax.lax.platform_dependent(own, kept, rest_dot, cpu=_mix_by_place, default=_mix_by_tree)
+
+
+def _mix_by_place(own: Float[Array, "*b l"], kept: Float[Array, "*b l"], rest: Float[Array, "*b"]) -> Array:
+    def mix(later: Float[Array, "*b"], place: tuple[Array, Array]) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
+        mixed = place[0] + place[1] * later
+        return mixed, mixed
+
+    places = (jnp.moveaxis(own, -1, 0), jnp.moveaxis(kept, -1, 0))
+    return jnp.moveaxis(jax.lax.scan(mix, rest, places, reverse=True)[1], 0, -1)
+
+
+def _mix_by_tree(own: Float[Array, "*b l"], kept: Float[Array, "*b l"], rest: Float[Array, "*b"]) -> Array:
+    def join(later: tuple[Array, Array], earlier: tuple[Array, Array]) -> tuple[Array, Array]:
+        return earlier[0] + earlier[1] * later[0], earlier[1] * later[1]
+
+    of_entries, of_rest = jax.lax.associative_scan(join, (own, kept), reverse=True, axis=own.ndim - 1)
+    return of_entries + of_rest * rest[..., None]
 
 
 def log1mexp(x: Float[Array, "*s"]) -> Float[Array, "*s"]:

@@ -65,10 +65,11 @@ def plot_leaderboard(board: Leaderboard, *, top: int | None = None, ax: Axes | N
 def _new_axes(n_rows: int) -> Axes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(8.0, 1.2 + _INCHES_PER_ROW * n_rows), layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
+    figure = Figure(figsize=(8.0, 1.2 + _INCHES_PER_ROW * n_rows), layout=layout)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08)
     return figure.add_subplot()
 
 

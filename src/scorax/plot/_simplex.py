@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -45,7 +46,7 @@ def plot_simplex(
 
     Args:
         confusion: The judge, `[3, 3]`, row = true level; one `model.confusion[j]`.
-        observed: `[k, 3]`, label distribution of each candidate under this judge, as `model.observed_distribution()[j]`.
+        observed: `[k, 3]`, label distribution of each candidate under it, as `model.observed_distribution()[j]`.
         draws: More judges, as posterior draws; at most 150, evenly chosen, are drawn.
         names: Of the candidates: a vocabulary, or any sequence.
         levels: Names of the three levels, lowest first; 1, 2, 3 if None.
@@ -95,14 +96,14 @@ def _new_axes() -> Axes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8.2, 6.2), layout="constrained")
+    figure = Figure(figsize=(8.2, 6.2))
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
     return figure.add_subplot()
 
 
 def _place(p: np.ndarray) -> np.ndarray:
-    return np.asarray(to_ternary(np.asarray(p)))
+    return np.asarray(to_ternary(jnp.asarray(p)))
 
 
 def _frame(ax: Axes, levels: list[str]) -> None:
@@ -148,7 +149,7 @@ def _iso_scores(ax: Axes, judge: np.ndarray, values: Sequence[float] | None) -> 
         ax.plot(*ends.T, color=_JUDGE, linewidth=0.9, alpha=0.55, linestyle=(0, (4, 3)), zorder=3)
         if step % 2 == 0:
             ax.annotate(
-                f"{score:.3g}", ends[0], 11 * outward, textcoords="offset points",
+                f"{score:.3g}", ends[0], tuple(11 * outward), textcoords="offset points",
                 ha="center", va="center", color=_JUDGE, fontsize=8, zorder=6,
             )  # fmt: skip
 
@@ -160,13 +161,13 @@ def _triangle(ax: Axes, judge: np.ndarray, levels: list[str]) -> None:
     ax.fill(*corners.T, facecolor=_JUDGE, alpha=0.06, zorder=2)
     ax.fill(*corners.T, facecolor="none", edgecolor=_JUDGE, linewidth=1.8, joinstyle="round", zorder=4)
     ax.plot(*corners.T, "s", color=_JUDGE, markersize=5, zorder=5)
-    away = corners - corners.mean(0)
-    away = away / np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-9)
-    for corner, direction, level in zip(corners, away, levels, strict=True):
-        across = "left" if direction[0] > 0.3 else "right" if direction[0] < -0.3 else "center"
+    # Beside the corner, never below or above it: there stand the labels of the frame, close to a good judge's corners.
+    for (x, y), level in zip(corners, levels, strict=True):
+        left = x < corners[:, 0].mean() - 0.05
         ax.annotate(
-            f"truly {level}", corner, 8 * direction, textcoords="offset points", ha=across,
-            va="bottom" if direction[1] > 0 else "top", color=_JUDGE, fontsize=9, fontweight="bold", zorder=6,
+            f"truly {level}", (x, y), (-9 if left else 9, 1), textcoords="offset points",
+            ha="right" if left else "left",
+            va="bottom", color=_JUDGE, fontsize=9, fontweight="bold", zorder=6,
             path_effects=[withStroke(linewidth=3, foreground="white")],
         )  # fmt: skip
 
@@ -183,7 +184,9 @@ def _candidates(
     labels = [f"candidate {i}" for i in range(k)] if names is None else [str(name) for name in names]
     if len(labels) != k or observed.shape != (k, 3):
         raise ValueError(f"{len(labels)} names for observed distributions of shape {observed.shape}")
-    score = np.asarray(expected_score(barycentric(observed, np.broadcast_to(judge, (k, 3, 3))), values))
+    score = np.asarray(
+        expected_score(barycentric(jnp.asarray(observed), jnp.broadcast_to(jnp.asarray(judge), (k, 3, 3))), values)
+    )
     order = np.argsort(-score)
     for i in order:
         ax.plot(

@@ -1,7 +1,5 @@
 """Kendall's rank correlation, with its three ways to count ties."""
 
-from typing import Literal
-
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
@@ -11,7 +9,7 @@ def kendall_tau(
     y: Float[Array, "*b n"],
     *,
     where: Bool[Array, "*b n"] | None = None,
-    variant: Literal["a", "b", "c"] = "b",
+    variant: str = "b",
 ) -> Float[Array, "*b"]:
     r"""Kendall's τ: concordant minus discordant pairs, as a share of all pairs.
 

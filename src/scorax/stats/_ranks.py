@@ -1,7 +1,6 @@
 """Ranks under uncertainty: draws of everyone's score in, probabilities and intervals of ranks out."""
 
 import math
-from typing import Literal
 
 import equinox as eqx
 import jax
@@ -35,7 +34,7 @@ def rank_summary(
     draws: Float[Array, "s k"],
     *,
     where: Bool[Array, " k"] | None = None,
-    ties: Literal["min", "average"] = "min",
+    ties: str = "min",
     level: float = 0.95,
 ) -> RankSummary:
     """Summarise the ranks of items whose scores are known up to draws; larger scores are better.
@@ -70,9 +69,10 @@ def rank_summary(
     # Those that take no part rank behind everyone and so change nobody's rank.
     score = jnp.where(part[None, :], draws, -jnp.inf)
     above, equal = jax.vmap(_better_and_equal)(score)
-    rank = (1 + above if ties == "min" else above + (equal + 1) / 2).astype(draws.dtype)
+    width = jnp.ones_like(equal) if ties == "min" else equal
+    rank = above.astype(draws.dtype) + (width.astype(draws.dtype) + 1) / 2
     ordered = jnp.sort(rank, axis=0)
-    rank_prob = _rank_probabilities(above, jnp.ones_like(above) if ties == "min" else equal, draws.dtype)
+    rank_prob = _rank_probabilities(above, width, draws.dtype)
     superiority = _superiority(score)
     others = (part.sum() - 1).astype(draws.dtype)
     rivals = jnp.where(part[None, :] & ~jnp.eye(k, dtype=bool), superiority, 0)
