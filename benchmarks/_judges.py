@@ -23,10 +23,15 @@ ITEMS, JUDGES, LEVELS = 10_000, 20, 5
 def design(n_items: int = ITEMS, n_judges: int = JUDGES, n_levels: int = LEVELS) -> tuple[SimplexJudge, Annotations]:
     """A model drawn from its prior, and labels of every item by every judge."""
     template = SimplexJudge.init(1, n_judges, n_levels)
-    model = SimplexJudge(*jax.tree.leaves(numpyro.handlers.seed(SimplexPrior(template), 0)()), template.values)
+    model = _drawn(template)
     judge = jnp.broadcast_to(jnp.arange(n_judges), (n_items, n_judges))
     blank = Annotations.from_arrays(jnp.zeros_like(judge), judge)
     return model, model.simulate(blank, key=jax.random.key(0))
+
+
+def _drawn(template: SimplexJudge) -> SimplexJudge:
+    with numpyro.handlers.seed(rng_seed=0):
+        return SimplexPrior(template)()
 
 
 value_and_grad = jax.jit(jax.value_and_grad(log_likelihood))

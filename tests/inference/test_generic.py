@@ -235,9 +235,7 @@ def test_estimates_differentiate_with_respect_to_the_votes(case, recovered, x64)
     forward = jax.jit(lambda w: jax.jvp(first_parameter, (w,), (direction,))[1])(data.weight)
     backward = jax.jit(jax.grad(first_parameter))(data.weight)
     step = 1e-4
-    refits = jax.jit(jax.vmap(first_parameter))(
-        jnp.stack([data.weight + step * direction, data.weight - step * direction])
-    )
+    refits = [first_parameter(data.weight + sign * step * direction) for sign in (1, -1)]
     np.testing.assert_allclose(jnp.vdot(backward, direction), forward, rtol=1e-6)
     np.testing.assert_allclose(forward, (refits[0] - refits[1]) / (2 * step), rtol=1e-4, atol=1e-9)
 

@@ -15,14 +15,14 @@ from scorax.judges._confusion_priors import upward_shares, upward_transport
 
 @functools.cache
 def draw(dtype, n_levels, monotone):
-    """Two thousand judges and candidates in one draw from the prior."""
-    model = SimplexJudge.init(2000, 2000, n_levels, dtype=dtype)
+    """A thousand judges and candidates in one draw from the prior."""
+    model = SimplexJudge.init(1000, 1000, n_levels, dtype=dtype)
     prior = SimplexPrior(model, monotone=monotone, prevalence="dirichlet")
-    return jax.jit(lambda key: numpyro.handlers.seed(prior, key)())(jax.random.key(n_levels))
+    # Not under jit: NumPyro's samplers are compiled themselves, and shared by all settings.
+    return numpyro.handlers.seed(prior, jax.random.key(n_levels))()
 
 
-@pytest.mark.parametrize("n_levels", [2, 4])
-@pytest.mark.parametrize("monotone", ["none", "lowest", "stochastic"])
+@pytest.mark.parametrize(("monotone", "n_levels"), [("none", 3), ("lowest", 3), ("stochastic", 3), ("lowest", 2)])
 def test_draws_lie_in_their_support(dtype, n_levels, monotone):
     model = draw(dtype, n_levels, monotone)
     assert leaf_names(model) == ["prevalence", "confusion"]
@@ -34,29 +34,27 @@ def test_draws_lie_in_their_support(dtype, n_levels, monotone):
         )
 
 
-@pytest.mark.parametrize("n_levels", [2, 4])
+@pytest.mark.parametrize("n_levels", [2, 3])
 def test_the_lowest_label_falls_with_the_true_level(dtype, n_levels):
     lowest = np.asarray(draw(dtype, n_levels, "lowest").confusion)[..., 0]
     assert (np.diff(lowest, axis=-1) < 0).all()
 
 
-@pytest.mark.parametrize("n_levels", [2, 4])
-def test_every_tail_rises_with_the_true_level(dtype, n_levels):
+def test_every_tail_rises_with_the_true_level(dtype):
     # Tails are summed in double precision, from the top, so that only the draw's own rounding is left.
-    confusion = np.asarray(draw(dtype, n_levels, "stochastic").confusion, float)
+    confusion = np.asarray(draw(dtype, 3, "stochastic").confusion, float)
     tails = np.cumsum(confusion[..., ::-1], axis=-1)[..., :-1]
     assert (np.diff(tails, axis=-2) >= -2 * float(jnp.finfo(dtype).eps)).all()
 
 
-@pytest.mark.parametrize("n_levels", [2, 4])
-def test_free_rows_have_their_mean_and_accuracy(n_levels):
-    model = SimplexJudge.init(1, 1, n_levels)
+def test_free_rows_have_their_mean_and_accuracy():
+    model = SimplexJudge.init(1, 1, 3)
     mean = SimplexPrior(model).mean_confusion
-    chex.assert_trees_all_close(mean.sum(-1), jnp.ones(n_levels), rtol=1e-6)
-    chex.assert_trees_all_close(jnp.diagonal(mean), jnp.full(n_levels, 0.6))
-    found = draw("float32", n_levels, "none").confusion.mean(0)
-    # A Dirichlet entry of strength 8 has a standard deviation below 0.17; 2000 draws, five standard errors.
-    chex.assert_trees_all_close(found, mean, atol=5 * 0.17 / 2000**0.5)
+    chex.assert_trees_all_close(mean.sum(-1), jnp.ones(3), rtol=1e-6)
+    chex.assert_trees_all_close(jnp.diagonal(mean), jnp.full(3, 0.6))
+    found = draw("float32", 3, "none").confusion.mean(0)
+    # A Dirichlet entry of strength 8 has a standard deviation below 0.17; 1000 draws, five standard errors.
+    chex.assert_trees_all_close(found, mean, atol=5 * 0.17 / 1000**0.5)
 
 
 # How often free rows of three levels happen to keep each constraint, given with the row prior itself.
@@ -67,7 +65,7 @@ def test_free_rows_keep_the_constraints_as_often_as_known():
     stochastic = (np.diff(tails, axis=-2) >= 0).all((-1, -2))
     diagonal = (confusion.argmax(-1) == np.arange(3)).all(-1)
     share = [event.mean() for event in (lowest, stochastic, diagonal, np.linalg.det(confusion) > 0)]
-    np.testing.assert_allclose(share, [0.69, 0.49, 0.58, 0.90], atol=0.045)  # four standard errors of 2000 draws
+    np.testing.assert_allclose(share, [0.69, 0.49, 0.58, 0.90], atol=0.065)  # four standard errors of 1000 draws
 
 
 def test_even_reach_is_the_prior_of_rater():
@@ -91,10 +89,10 @@ def test_hierarchy_ties_candidates_together(dtype):
     """Scores of two candidates vary together from one draw to the next; flat candidates would not."""
     prior = SimplexPrior(SimplexJudge.init(2, 1, 3, dtype=dtype), prevalence="hierarchical")
     one = jax.vmap(lambda key: numpyro.handlers.seed(prior, key)().expected_score())
-    scores = np.asarray(jax.jit(one)(jax.random.split(jax.random.key(0), 500)), float)
+    scores = np.asarray(jax.jit(one)(jax.random.split(jax.random.key(0), 300)), float)
     assert np.corrcoef(scores.T)[0, 1] > 0.3
     apart = np.asarray(draw(dtype, 3, "none").expected_score(), float)
-    assert abs(np.corrcoef(apart[::2], apart[1::2])[0, 1]) < 0.13  # four standard errors of a thousand pairs
+    assert abs(np.corrcoef(apart[::2], apart[1::2])[0, 1]) < 0.18  # four standard errors of 500 pairs
 
 
 def sites_of(prior):

@@ -91,9 +91,9 @@ def test_order_that_no_label_can_settle(settings, probability):
 def test_a_perfect_judge_leaves_no_doubt(dtype):
     observed = jnp.asarray(OBSERVED, dtype)
     result = ranking_identified_set(observed, jnp.broadcast_to(jnp.eye(3, dtype=dtype), (1000, 3, 3)))
-    chex.assert_trees_all_close(result.score, observed @ jnp.asarray([1, 2, 3], dtype), rtol=1e-5)
+    chex.assert_trees_all_close(result.score, observed @ jnp.asarray([1, 2, 3], dtype), rtol=1e-4)
     chex.assert_trees_all_close(result.effective_draws, jnp.asarray(1000, dtype), rtol=1e-5)
-    chex.assert_trees_all_close(result.pairwise, jnp.asarray([[0, 1], [0, 0]], dtype), atol=1e-6)
+    chex.assert_trees_all_close(result.pairwise, jnp.asarray([[0, 1], [0, 0]], dtype), atol=1e-4)
 
 
 def test_too_few_fitting_judges_are_refused(dtype):

@@ -24,6 +24,7 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 
 from scorax.inference._draws import Chains, Layout, Record, join, record_of
+from scorax.inference._engine import engine
 from scorax.inference._model import AbstractModel, leaf_names
 from scorax.inference._problem import Problem
 from scorax.inference._program import Coordinates, Program
@@ -48,7 +49,8 @@ class _Pinned(eqx.Module):
     def __call__(self) -> Any:
         def value_of(site: dict[str, Any]) -> Array | None:
             pin = self.pins.get(site["name"])
-            return None if pin is None else biject_to(site["fn"].support)(pin)
+            with engine():
+                return None if pin is None else biject_to(site["fn"].support)(pin)
 
         return handlers.condition(self.program, condition_fn=value_of)()
 

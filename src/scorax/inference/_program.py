@@ -103,10 +103,12 @@ def initial_coordinates(program: Program, start: dict[str, Array]) -> Coordinate
         value = start.get(name)
         if value is None:
             found[name] = jnp.zeros(transform.inverse_shape(shape))
-            return transform(found[name])
+            with engine():
+                return transform(found[name])
         if value.shape != shape:
             raise ValueError(f"the site {name!r} has shape {shape}, its start has shape {value.shape}")
-        found[name] = transform.inv(value)
+        with engine():
+            found[name] = transform.inv(value)
         return value
 
     with handlers.block(), handlers.seed(rng_seed=0), handlers.substitute(substitute_fn=value_of):

@@ -75,7 +75,7 @@ class Minimiser(AbstractSolver):
         steps = found.stats["num_steps"].astype(jnp.int32)
         at_start = -jnp.diagonal(self.derivatives(problem, problem.start).hessian)
         flat = _flat(problem, factor, at_start)
-        return Solution(found.value, at.gradient, remaining, flat, steps, _small(remaining, found.value))
+        return Solution(found.value, at.gradient, remaining, flat, steps, _small(remaining, found.value, power=1 / 3))
 
     def derivatives(self, problem: "Problem", q: Float[Array, " d"]) -> Derivatives:
         """By automatic differentiation."""
@@ -89,11 +89,10 @@ class Minimiser(AbstractSolver):
 class _State(NamedTuple):
     q: Float[Array, " d"]
     at: Derivatives
-    factor: Float[Array, "d d"]
     damping: Float[Array, ""]
     """Of the next step."""
     damped: Bool[Array, ""]
-    """Whether the last step, and so `factor`, was damped."""
+    """Whether the last step was damped, and so proves nothing by being small."""
     step: Float[Array, " d"]
     """The last step that Newton's method asked for, before it was limited."""
     at_start: Float[Array, " d"]
@@ -103,8 +102,8 @@ class _State(NamedTuple):
     @property
     def going(self) -> Bool[Array, ""]:
         """The last step was not small: the square of a small one is what is left to go, and the final step of
-        `maximise` reduces that once more by as much."""
-        return self.damped | ~_small(self.step, self.q)
+        `maximise` squares that once more."""
+        return self.damped | ~_small(self.step, self.q, power=1 / 4)
 
 
 class Newton(AbstractSolver):
@@ -167,12 +166,12 @@ class Newton(AbstractSolver):
         )
         # One more Newton step from the solution, the solution and its curvature held constant: it moves by rounding
         # only, and carries the implicit derivative with respect to whatever the problem holds.
-        factor = jax.lax.cond(final.damped, lambda: jnp.linalg.cholesky(-final.at.hessian), lambda: final.factor)
+        factor = jnp.linalg.cholesky(-final.at.hessian)
         gradient = self.derivatives(problem, final.q).gradient
         step = jsl.cho_solve((factor, True), gradient)
         remaining = jax.lax.stop_gradient(step)
         flat = _flat(frozen, factor, final.at_start)
-        return Solution(final.q + step, gradient, remaining, flat, final.steps, _small(remaining, final.q))
+        return Solution(final.q + step, gradient, remaining, flat, final.steps, _small(remaining, final.q, power=1 / 3))
 
     def _advance(self, derivatives: Callable[[Array], Derivatives], state: _State) -> _State:
         """Try one damped step; keep it if the density does not fall, else damp ten times more.
@@ -183,7 +182,7 @@ class Newton(AbstractSolver):
         opening = state.steps < 0
         diagonal = jnp.abs(jnp.diagonal(state.at.hessian)).max()
         identity = jnp.eye(state.q.size, dtype=state.q.dtype)
-        factor = jnp.linalg.cholesky(state.damping * identity - state.at.hessian)
+        factor = jax.lax.linalg.cholesky(state.damping * identity - state.at.hessian, symmetrize_input=False)
         step = jsl.cho_solve((factor, True), state.at.gradient)
         longest = jnp.maximum(jnp.abs(step).max(initial=0), self.step_limit)
         q = state.q + step * (self.step_limit / longest)
@@ -193,16 +192,14 @@ class Newton(AbstractSolver):
         better = at.value >= state.at.value - rounding
         more = jnp.maximum(10 * state.damping, 1e-3 * diagonal)
         less = jnp.where(state.damping < 1e-2 * diagonal, 0, state.damping / 10)
-        keep = lambda new, old: jnp.where(better, new, old)  # noqa: E731
-        return _State(
-            keep(q, state.q),
-            jax.tree.map(keep, at, state.at),
-            keep(factor, state.factor),
-            keep(less, more),
-            keep(state.damping > 0, state.damped),
-            jnp.where(opening, state.step, keep(step, state.step)),
-            jnp.where(opening, -jnp.diagonal(at.hessian), state.at_start),
-            state.steps + 1,
+        at_start = jnp.where(opening, -jnp.diagonal(at.hessian), state.at_start)
+        step = jnp.where(opening, state.step, step)
+        steps = state.steps + 1
+        # A condition, not a selection: it copies no matrix.
+        return jax.lax.cond(
+            better,
+            lambda: _State(q, at, less, state.damping > 0, step, at_start, steps),
+            lambda: state._replace(damping=more, at_start=at_start, steps=steps),
         )
 
 
@@ -210,7 +207,7 @@ def _before_the_first(q: Float[Array, " d"]) -> _State:
     nothing, identity = jnp.zeros_like(q), jnp.eye(q.size, dtype=q.dtype)
     worst = Derivatives(jnp.asarray(-jnp.inf, q.dtype), nothing, -identity)
     far, undamped = jnp.full_like(q, jnp.inf), jnp.zeros((), q.dtype)
-    return _State(q, worst, identity, undamped, jnp.asarray(False), far, nothing, jnp.asarray(-1, jnp.int32))
+    return _State(q, worst, undamped, jnp.asarray(False), far, nothing, jnp.asarray(-1, jnp.int32))
 
 
 def _flat(problem: "Problem", factor: Float[Array, "d d"], at_start: Float[Array, " d"]) -> Bool[Array, " d"]:
@@ -227,7 +224,7 @@ def _flat(problem: "Problem", factor: Float[Array, "d d"], at_start: Float[Array
     return vanished | ~jnp.isfinite(pivot)
 
 
-def _small(step: Float[Array, " d"], q: Float[Array, " d"]) -> Bool[Array, ""]:
-    """Below the cube root of the rounding error, in every coordinate."""
+def _small(step: Float[Array, " d"], q: Float[Array, " d"], *, power: float) -> Bool[Array, ""]:
+    """Below a power of the rounding error, in every coordinate."""
     size = jnp.maximum(1, jnp.abs(q).max(initial=0))
-    return jnp.abs(step).max(initial=0) <= float(jnp.finfo(q.dtype).eps) ** (1 / 3) * size
+    return jnp.abs(step).max(initial=0) <= float(jnp.finfo(q.dtype).eps) ** power * size

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
@@ -53,8 +52,8 @@ def binary_identified_interval(
 
     Example:
         >>> interval = binary_identified_interval(jnp.array([0.38, 0.5, 0.62]))  # p = .3, .5, .7 at q0 = .2, q1 = .8
-        >>> interval.lower.round(3), interval.upper.round(3)
-        (Array([0.   , 0.194, 0.387], dtype=float32), Array([0.613, 0.806, 1.   ], dtype=float32))
+        >>> interval.lower.tolist(), interval.upper.tolist()
+        ([0.0, 0.194, 0.387], [0.613, 0.806, 1.0])
 
     Source: derived from Vossler et al. (2025), arXiv 2505.21972; Manski (2003), "Partial Identification".
     """
@@ -137,8 +136,8 @@ def ranking_identified_set(
     if result.effective_draws < _FEWEST:
         raise ValueError(
             f"only {float(result.kept):.2%} of {confusion_draws.shape[0]} drawn judges can have given these labels, "
-            f"worth {float(result.effective_draws):.0f} draws; {_FEWEST} are needed. Draw more judges, or take a prior under "
-            "which the labels are less of a surprise."
+            f"worth {float(result.effective_draws):.0f} draws; {_FEWEST} are needed. Draw more judges, or take a "
+            "prior under which the labels are less of a surprise."
         )
     return result
 

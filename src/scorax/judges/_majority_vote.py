@@ -20,8 +20,8 @@ def majority_vote(data: Annotations, n_levels: int, *, smoothing: float = 0.0) -
 
     Example:
         >>> data = sx.data.Annotations.from_arrays([[0, 0, 1]], [[0, 1, 2]])
-        >>> majority_vote(data, 2).round(3)
-        Array([[0.667, 0.333]], dtype=float32)
+        >>> majority_vote(data, 2).tolist()
+        [[0.667, 0.333]]
 
     Source: Dawid & Skene (1979), doi:10.2307/2346806 (as the start of their algorithm).
     """

@@ -58,8 +58,8 @@ def observed_distribution(prevalence: Float[Array, "*b m"], confusion: Float[Arr
 
     Example:
         >>> judge = jnp.array([[0.8, 0.15, 0.05], [0.1, 0.8, 0.1], [0.05, 0.15, 0.8]])
-        >>> observed_distribution(jnp.array([0.1, 0.5, 0.4]), judge)
-        Array([0.15 , 0.475, 0.375], dtype=float32)
+        >>> observed_distribution(jnp.array([0.1, 0.5, 0.4]), judge).tolist()
+        [0.15, 0.475, 0.375]
 
     Source: Vossler et al. (2025), arXiv 2505.21972.
     """
@@ -81,8 +81,8 @@ def barycentric(observed: Float[Array, "*b m"], confusion: Float[Array, "*#b m m
 
     Example:
         >>> judge = jnp.array([[0.8, 0.15, 0.05], [0.1, 0.8, 0.1], [0.05, 0.15, 0.8]])
-        >>> barycentric(jnp.array([0.15, 0.475, 0.375]), judge)
-        Array([0.1, 0.5, 0.4], dtype=float32)
+        >>> barycentric(jnp.array([0.15, 0.475, 0.375]), judge).tolist()
+        [0.1, 0.5, 0.4]
 
     Source: Vossler et al. (2025), arXiv 2505.21972.
     """

@@ -188,10 +188,10 @@ def _candidates(
         expected_score(barycentric(jnp.asarray(observed), jnp.broadcast_to(jnp.asarray(judge), (k, 3, 3))), values)
     )
     order = np.argsort(-score)
-    for i in order:
+    for i in order.tolist():
         ax.plot(
-            *_place(observed[i]), "o", color=_colour(i, k), markersize=8, markeredgecolor="white", markeredgewidth=1.2,
-            linestyle="none", zorder=7, label=f"{labels[i]}   {score[i]:.2f}",
+            *_place(observed[i]), "o", color=_colour(i, k), markersize=8, markeredgecolor="white",
+            markeredgewidth=1.2, linestyle="none", zorder=7, label=f"{labels[i]}   {score[i]:.2f}",
         )  # fmt: skip
     legend = ax.legend(
         title="seen at, and the score\nthe triangle gives it", loc="center left", bbox_to_anchor=(0.93, 0.66),
