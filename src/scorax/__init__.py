@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-_ROOMS = (
+__all__ = [
     "choice",
     "cli",
     "data",
@@ -23,17 +23,16 @@ _ROOMS = (
     "plot",
     "score_matching",
     "stats",
-)
-__all__ = [*_ROOMS]  # pyright: ignore[reportUnsupportedDunderAll]
+]
 
 if TYPE_CHECKING:
     from scorax import choice, cli, data, diffusion, inference, judges, numerics, plot, score_matching, stats
 else:
 
     def __getattr__(name: str):
-        if name in _ROOMS:
+        if name in __all__:
             return importlib.import_module(f"scorax.{name}")
         raise AttributeError(f"module 'scorax' has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted([*globals(), *_ROOMS])
+        return sorted([*globals(), *__all__])

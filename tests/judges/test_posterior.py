@@ -10,6 +10,7 @@ import pytest
 from scorax.data import Annotations
 from scorax.inference import sample
 from scorax.judges import SimplexJudge, SimplexPrior, binary_identified_interval
+from tests.inference.sbc import simulation_based_calibration
 from tests.judges.conftest import oracle
 
 pytestmark = pytest.mark.engine
@@ -133,3 +134,21 @@ def test_three_levels_order_stays_open_however_many_labels(settings, n, low, hig
     )  # fmt: skip
     score = posterior.map(lambda m: m.expected_score())
     assert low <= float((score[..., 0] > score[..., 1]).mean()) <= high
+
+
+@pytest.mark.slow
+def test_posteriors_are_calibrated():
+    judge = np.broadcast_to([0, 1, 2], (50, 3))
+    design = Annotations.from_arrays(np.zeros_like(judge), judge, candidate=np.arange(50) % 2)
+    ranks = simulation_based_calibration(
+        SimplexJudge.init(2, 3, 2),
+        design,
+        lambda model: jnp.append(model.expected_score(), model.confusion[0, 1, 1]),
+        key=jax.random.key(0),
+        n_replications=200,
+        num_draws=99,
+        thin=4,
+        num_warmup=300,
+        num_chains=1,
+    )
+    assert (ranks.p_values() > 0.01).all()

@@ -78,7 +78,9 @@ def _log_prob(site: dict[str, Any]) -> Float[Array, ""]:
 
 
 def _total(terms: list[Array]) -> Float[Array, ""]:
-    return sum(terms[1:], start=terms[0]) if terms else jnp.zeros(())
+    # Sites of a single-precision module mix with NumPyro's own numbers, which have JAX's default width.
+    with engine():
+        return sum(terms[1:], start=terms[0]) if terms else jnp.zeros(())
 
 
 def initial_coordinates(program: Program, start: dict[str, Array]) -> Coordinates:
