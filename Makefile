@@ -43,10 +43,10 @@ methods: $(VENV)/.dev
 	$(BIN)/python -m docs.methods --check
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest -q --durations=10
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=10
 
 test-slow: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m slow --durations=10
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow --durations=10
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m pip install -q -e '.[bench]'

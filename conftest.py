@@ -26,6 +26,13 @@ def strict(request):
             yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def released():
+    """Let go of a file's compiled programs when it is done: thousands of them exhaust a process's memory mappings."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     """Run the test in single and in double precision; inside, JAX's default width is the parameter's."""

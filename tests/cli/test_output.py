@@ -39,9 +39,13 @@ def test_files_replace_old_ones_when_all_has_gone_well(tmp_path):
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
 def test_nothing_is_left_when_something_fails(tmp_path, failure):
-    with pytest.raises(failure), staged(tmp_path / "b" / "c") as stage:
-        (stage / "a").write_text("half")
-        raise failure
+    def write():
+        with staged(tmp_path / "b" / "c") as stage:
+            (stage / "a").write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        write()
     assert list(tmp_path.iterdir()) == []
 
 

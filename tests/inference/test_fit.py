@@ -127,6 +127,15 @@ def test_a_prior_for_every_parameter_is_drawn_in_its_shape():
     chex.assert_trees_all_equal_shapes(drawn, model)
 
 
+def test_priors_keep_to_their_parameters_when_compiled():
+    # Names in another order than the fields': `log_tie` sorts before `strength`.
+    model, data = Davidson.init(3), battles(ties=True)
+    priors = {"strength": dist.Normal(0.0, 1e-3), "log_tie": dist.Normal(2.0, 1e-3)}
+    mode = fit(model, data, prior=iid_prior(model, priors)).model
+    np.testing.assert_allclose(mode.strength, 0, atol=1e-3)
+    np.testing.assert_allclose(mode.log_tie, 2, atol=1e-3)
+
+
 def test_a_maximum_at_the_edge_is_flagged_and_has_no_standard_errors():
     # No ties: the best margin is zero, where Rao and Kupper's model is Bradley and Terry's.
     edge = fit(RaoKupper.init(3), battles())

@@ -13,6 +13,7 @@ from scorax.judges import (
     score_contrast,
     simplex_volume,
 )
+from scorax.judges._small_solve import determinant, solve_small
 from scorax.numerics import to_ternary
 
 OBSERVED = [[0.15, 0.475, 0.375], [0.3175, 0.215, 0.4675]]
@@ -120,3 +121,21 @@ def test_gradient_of_barycentric_is_that_of_differences(x64):
 def test_values_that_do_not_fit_are_refused(values):
     with pytest.raises(ValueError, match=r"level values"):
         expected_score(jnp.array([0.2, 0.3, 0.5]), values)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 5])
+def test_small_systems_are_solved_as_by_lapack(dtype, m):
+    rng = np.random.default_rng(m)
+    matrix, right = rng.normal(size=(64, m, m)), rng.normal(size=(64, m, 2))
+    matrix[:2] = np.eye(m)[::-1]  # every pivot has to be looked for
+    found, volume = jax.jit(solve_small)(jnp.asarray(matrix, dtype), jnp.asarray(right, dtype))
+    # Normal matrices of this seed have condition numbers below 2000.
+    rtol = 2e4 * float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(matrix @ np.asarray(found, float), right, rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(volume, np.linalg.det(matrix), rtol=rtol, atol=rtol)
+
+
+def test_gradient_of_the_determinant_is_the_cofactor_matrix(x64):
+    matrix = jnp.asarray(np.random.default_rng(0).normal(size=(4, 4)))
+    cofactors = determinant(matrix) * jnp.linalg.inv(matrix).T
+    chex.assert_trees_all_close(jax.grad(determinant)(matrix), cofactors, rtol=1e-10)

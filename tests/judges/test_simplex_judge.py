@@ -10,7 +10,7 @@ import numpyro.distributions as dist
 import pytest
 
 from scorax.data import Annotations
-from scorax.inference import fit, log_likelihood
+from scorax.inference import bootstrap, fit, log_likelihood
 from scorax.judges import SimplexJudge, em_step, fit_em, majority_vote, marginal_annotations
 from tests.judges.conftest import annotations_of, oracle, random_model
 
@@ -225,7 +225,6 @@ def test_fit_runs_in_single_precision_and_in_a_bootstrap(interior):
     truth, data = interior
     result = fit(SimplexJudge.from_majority_vote(data, 2, 3, 2), data)
     chex.assert_trees_all_close(result.model, truth, atol=0.15)
-    from scorax.inference._bootstrap import bootstrap
 
     draws = bootstrap(result.model, data, key=jax.random.key(0), n_resamples=8, method="bayesian")
     assert draws.failed == 0

@@ -66,7 +66,8 @@ class _IidPrior(eqx.Module):
     distributions: dict[str, dist.Distribution]
 
     def __call__(self) -> Any:
-        leaves = [jnp.asarray(numpyro.sample(name, distribution)) for name, distribution in self.distributions.items()]
+        # By name: under `jit` a dictionary comes back sorted.
+        leaves = [jnp.asarray(numpyro.sample(name, self.distributions[name])) for name in leaf_names(self.model)]
         return with_leaves(self.model, leaves)
 
 

@@ -13,6 +13,7 @@ from jax.core import Tracer
 from jax.scipy.special import logit
 from jaxtyping import Array, Float
 
+from scorax.judges._simplex_geometry import simplex_volume
 from scorax.judges._simplex_judge import SimplexJudge
 
 Monotone = Literal["none", "lowest", "stochastic"]
@@ -102,7 +103,7 @@ class SimplexPrior(eqx.Module):
         """Draw a model."""
         confusion = {"none": self._free, "lowest": self._lowest, "stochastic": self._stochastic}[self.monotone]()
         if self.volume:
-            numpyro.factor("volume", self.volume * jnp.linalg.slogdet(confusion)[1].sum())
+            numpyro.factor("volume", self.volume * jnp.log(simplex_volume(confusion)).sum())
         return SimplexJudge(self._draw_prevalence(), confusion, self.model.values)
 
     @property

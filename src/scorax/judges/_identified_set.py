@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
-from scorax.judges._simplex_geometry import barycentric, expected_score
+from scorax.judges._simplex_geometry import expected_score, is_singular
+from scorax.judges._small_solve import solve_small
 
 _FEWEST = 200
 
@@ -147,10 +148,11 @@ def _ranking_identified_set(
     observed: Float[Array, "k m"], draws: Float[Array, "r m m"], values: tuple[float, ...] | None
 ) -> IdentifiedSet:
     k, m = observed.shape
-    batch = (draws.shape[0], k)
-    prevalence = barycentric(jnp.broadcast_to(observed, (*batch, m)), jnp.broadcast_to(draws[:, None], (*batch, m, m)))
-    fits = (prevalence >= 0).all((-1, -2))  # a singular judge has NaN here, and does not fit
-    log_weight = jnp.where(fits, -k * jnp.linalg.slogdet(draws)[1], -jnp.inf)
+    every = jnp.broadcast_to(observed.T, (draws.shape[0], m, k))
+    prevalence, volume = solve_small(jnp.swapaxes(draws, 1, 2), every)
+    prevalence = jnp.swapaxes(prevalence, 1, 2)
+    fits = (prevalence >= 0).all((1, 2)) & ~is_singular(volume, m)
+    log_weight = jnp.where(fits, -k * jnp.log(jnp.where(fits, jnp.abs(volume), 1)), -jnp.inf)
     best = jnp.where(fits.any(), log_weight.max(), 0)
     weight = jnp.exp(log_weight - best)
     total = weight.sum()

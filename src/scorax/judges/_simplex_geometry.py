@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from scorax.judges._small_solve import determinant, solve_small
+
 
 def level_values(values: Sequence[float] | None, n_levels: int) -> tuple[float, ...]:
     """The values of the levels, `1, 2, ...` if none are given.
@@ -93,12 +95,15 @@ def _solve(matrix: Float[Array, "*#b m m"], vector: Float[Array, "*#b m"]) -> Fl
     """Batched solve that is NaN, not noise, where the matrix is singular; gradients elsewhere are untouched."""
     batch = jnp.broadcast_shapes(matrix.shape[:-2], vector.shape[:-1])
     m = matrix.shape[-1]
-    singular = jnp.abs(jnp.linalg.det(matrix)) <= m * float(jnp.finfo(matrix.dtype).eps)
-    harmless = jnp.broadcast_to(jnp.eye(m, dtype=matrix.dtype), matrix.shape)
-    matrix = jnp.where(singular[..., None, None], harmless, matrix)
     right = jnp.broadcast_to(vector, (*batch, m))[..., None]
-    solution = jnp.linalg.solve(jnp.broadcast_to(matrix, (*batch, m, m)), right)[..., 0]
-    return jnp.where(jnp.broadcast_to(singular, batch)[..., None], jnp.asarray(jnp.nan, solution.dtype), solution)
+    solution, volume = solve_small(jnp.broadcast_to(matrix, (*batch, m, m)), right)
+    singular = is_singular(volume, m)[..., None]
+    return jnp.where(singular, jnp.asarray(jnp.nan, solution.dtype), solution[..., 0])
+
+
+def is_singular(volume: Float[Array, "*b"], n_levels: int) -> Bool[Array, "*b"]:
+    """Whether a judge's determinant is 0 to working precision."""
+    return jnp.abs(volume) <= n_levels * float(jnp.finfo(volume.dtype).eps)
 
 
 def score_contrast(
@@ -168,8 +173,7 @@ def iso_score_direction(
 def simplex_volume(confusion: Float[Array, "*b m m"]) -> Float[Array, "*b"]:
     r"""Volume of a judge's simplex as a share of the whole, \(|\det \Theta|\), in `[0, 1]`.
 
-    1 is a perfect judge (or one that permutes the levels), 0 one that cannot tell some levels apart. Its logarithm
-    is `jnp.linalg.slogdet(confusion)[1]`.
+    1 is a perfect judge (or one that permutes the levels), 0 one that cannot tell some levels apart.
 
     Example:
         >>> simplex_volume(jnp.array([[0.8, 0.15, 0.05], [0.1, 0.8, 0.1], [0.05, 0.15, 0.8]]))
@@ -177,7 +181,7 @@ def simplex_volume(confusion: Float[Array, "*b m m"]) -> Float[Array, "*b"]:
 
     Source: Vossler et al. (2025), arXiv 2505.21972.
     """
-    return jnp.abs(jnp.linalg.det(confusion))
+    return jnp.abs(determinant(confusion))
 
 
 def in_hull(
