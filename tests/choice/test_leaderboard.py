@@ -90,10 +90,11 @@ def test_writes_json_csv_text_and_html_that_read_back(result, battles):
     assert "&lt;beta&gt;" in board._repr_html_()
 
 
-def test_a_number_that_does_not_exist_is_null(result, battles):
+def test_a_number_that_does_not_exist_is_null_or_empty(result, battles):
     board = leaderboard(result, battles, names=NAMES)
     broken = type(board)((board[0].__class__(**{**board.to_dicts()[0], "std_error": float("nan")}),), 0.95, "elo")
     assert json.loads(broken.to_json())[0]["std_error"] is None
+    assert next(csv.DictReader(io.StringIO(broken.to_csv())))["std_error"] == ""
 
 
 @pytest.mark.parametrize(

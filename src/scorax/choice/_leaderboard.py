@@ -81,21 +81,15 @@ class Leaderboard:
 
     def to_json(self) -> str:
         """A JSON array of the rows; a number that does not exist is null."""
-        clean = [
-            {
-                key: None if isinstance(value, float) and not math.isfinite(value) else value
-                for key, value in row.items()
-            }
-            for row in self.to_dicts()
-        ]
+        clean = [{key: _or_null(value) for key, value in row.items()} for row in self.to_dicts()]
         return json.dumps(clean, indent=1, ensure_ascii=False)
 
     def to_csv(self) -> str:
-        """Comma-separated text with a header line."""
+        """Comma-separated text with a header line; a number that does not exist is empty."""
         text = io.StringIO()
         writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(LeaderboardRow)], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(self.to_dicts())
+        writer.writerows({key: _or_null(value) for key, value in row.items()} for row in self.to_dicts())
         return text.getvalue()
 
     def cells(self) -> tuple[list[str], list[list[str]]]:
@@ -208,7 +202,9 @@ def _uncertainty(result: Fit[Any] | Posterior | Bootstrap, level: float) -> tupl
         reach = float(jax.scipy.special.ndtri(1 - tail)) * std_error
         # A fixed seed: the same votes give the same leaderboard.
         generator = np.random.default_rng(0)
-        root = np.linalg.cholesky(np.asarray(estimate.covariance, np.float64) + 1e-12 * np.eye(theta.size))
+        # Singular along the constant, up to rounding: a square root by eigenvalues, where Cholesky's might not exist.
+        spread, axes = np.linalg.eigh(np.asarray(estimate.covariance, np.float64))
+        root = axes * np.sqrt(np.maximum(spread, 0))
         draws = theta + generator.standard_normal((_FIT_DRAWS, theta.size)) @ root.T
         return theta, std_error, theta - reach, theta + reach, draws
     draws = np.asarray(result.map(_strength), np.float64)
@@ -241,6 +237,10 @@ def _(data: Rankings, n_items: int) -> np.ndarray:
     count = np.asarray(data.count, np.float64)[:, None] * np.asarray(data.where)
     listed = np.bincount(np.asarray(data.order).ravel(), count.ravel(), n_items)
     return listed if data.rest is None else listed + np.asarray(data.count, np.float64) @ np.asarray(data.rest)
+
+
+def _or_null(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _probability(p: float) -> str:
