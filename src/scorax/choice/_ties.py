@@ -141,7 +141,7 @@ class RaoKupper(AbstractPairModel):
     Example:
         >>> battles = sx.data.Comparisons.from_arrays([0, 0, 1, 0], [1, 1, 0, 1], [1.0, 1.0, 1.0, 0.5])
         >>> sx.inference.fit(RaoKupper.init(2), battles).model.margin.round(3)
-        Array(0.545, dtype=float32)
+        Array(0.549, dtype=float32)
 
     Source: Rao & Kupper (1967), doi:10.1080/01621459.1967.10482901.
     """

@@ -125,7 +125,7 @@ def log1mexp(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
 
     Example:
         >>> log1mexp(jnp.log(jnp.array([2.0, 4.0])))  # log(1 - 1/2), log(1 - 1/4)
-        Array([-0.6931, -0.2877], dtype=float32)
+        Array([-0.6931472 , -0.28768206], dtype=float32)
 
     Source: Maechler (2012), "Accurately computing log(1 - exp(-|a|))", R package Rmpfr.
     """
