@@ -54,7 +54,7 @@ def _fit_case(n_rows: int, n_items: int, goals: dict[str, float]) -> Case:
 
 def _fit_peers(a: np.ndarray, b: np.ndarray, outcome: np.ndarray, k: int, error: Callable[[Any], float]) -> list[Peer]:
     def evalica_fit() -> np.ndarray:
-        import evalica
+        import evalica  # pyright: ignore[reportMissingImports]
         import pandas as pd
 
         index = pd.Index(np.arange(k))
@@ -63,13 +63,13 @@ def _fit_peers(a: np.ndarray, b: np.ndarray, outcome: np.ndarray, k: int, error:
 
     @functools.cache
     def winners() -> list[Any]:
-        import evalica
+        import evalica  # pyright: ignore[reportMissingImports]
 
         names = {0.0: evalica.Winner.Y, 0.5: evalica.Winner.Draw, 1.0: evalica.Winner.X}
         return [names[y] for y in outcome.tolist()]
 
     def choix_fit() -> np.ndarray:
-        import choix
+        import choix  # pyright: ignore[reportMissingImports]
 
         return choix.ilsr_pairwise_dense(win_matrix(a, b, outcome, k))
 
@@ -155,7 +155,7 @@ def _bootstrap() -> Case:
         return solve(redrawn.astype(np.float64))
 
     def choix_refit() -> np.ndarray:
-        import choix
+        import choix  # pyright: ignore[reportMissingImports]
 
         return refit(choix.ilsr_pairwise_dense)
 
