@@ -19,6 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the rows; the exit status: 1 where a row failed, 2 on bad arguments."""
     options = _parse(arguments)
     if options.cores is not None:
+        if not hasattr(os, "sched_setaffinity"):
+            return _fail("--cores needs Linux; elsewhere, limit the process from outside")
         # Before JAX starts its threads, which it counts by the cores it may use.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
 

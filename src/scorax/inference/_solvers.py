@@ -181,9 +181,7 @@ class Newton(AbstractSolver):
         """
         opening = state.steps < 0
         diagonal = jnp.abs(jnp.diagonal(state.at.hessian)).max()
-        identity = jnp.eye(state.q.size, dtype=state.q.dtype)
-        factor = jax.lax.linalg.cholesky(state.damping * identity - state.at.hessian, symmetrize_input=False)
-        step = jsl.cho_solve((factor, True), state.at.gradient)
+        step = jax.lax.cond(opening, lambda: jnp.zeros_like(state.q), lambda: _damped_step(state))
         longest = jnp.maximum(jnp.abs(step).max(initial=0), self.step_limit)
         q = state.q + step * (self.step_limit / longest)
         at = derivatives(q)
@@ -201,6 +199,12 @@ class Newton(AbstractSolver):
             lambda: _State(q, at, less, state.damping > 0, step, at_start, steps),
             lambda: state._replace(damping=more, at_start=at_start, steps=steps),
         )
+
+
+def _damped_step(state: _State) -> Float[Array, " d"]:
+    identity = jnp.eye(state.q.size, dtype=state.q.dtype)
+    factor = jax.lax.linalg.cholesky(state.damping * identity - state.at.hessian, symmetrize_input=False)
+    return jsl.cho_solve((factor, True), state.at.gradient)
 
 
 def _before_the_first(q: Float[Array, " d"]) -> _State:
