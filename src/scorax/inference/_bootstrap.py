@@ -53,7 +53,7 @@ def bootstrap(
     method: str = "multinomial",
     cluster: Int[Array, "..."] | None = None,
     prior: Program | None = None,
-    batch_size: int = 100,
+    batch_size: int = 25,
 ) -> Bootstrap[Model]:
     """Refit to redrawn data.
 
@@ -66,7 +66,7 @@ def bootstrap(
             which never lose an observation, so that no refit fails where the fit did not.
         cluster: An id for every row of `data`: whole clusters (voters, prompts) are redrawn.
         prior: As in `fit`.
-        batch_size: Refits at a time, for memory.
+        batch_size: Refits at a time: few enough to stay in the cache.
 
     Raises:
         ValueError: `method` is unknown, `cluster` has not the rows' shape, or nearly every refit failed.

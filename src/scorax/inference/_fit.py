@@ -14,7 +14,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.constraints import Constraint
 
 from scorax.inference._derivatives import clustered_meat, inverse_information
-from scorax.inference._model import AbstractModel, log_likelihood, parameters
+from scorax.inference._model import AbstractModel, parameters
 from scorax.inference._priors import FlatPrior, named_leaves, with_leaves
 from scorax.inference._problem import Problem
 from scorax.inference._program import Program, initial_coordinates, run
@@ -165,7 +165,7 @@ def _fit(
     found = solver.maximise(problem, max_steps=max_steps)
     diagnostics = _diagnose(problem, found)
     estimate = problem.module(found.q)
-    value = log_likelihood(estimate, data)
+    value = found.value - problem.log_prior(found.q)
     failed = ~diagnostics.converged
     poisoned = [jnp.where(failed, jnp.nan, leaf) for leaf in jax.tree.leaves(parameters(estimate))]
     return found.q, problem.template, with_leaves(estimate, poisoned), value, diagnostics

@@ -22,6 +22,8 @@ class Solution(NamedTuple):
 
     q: Float[Array, " d"]
     """Differentiable with respect to everything in the problem."""
+    value: Float[Array, ""]
+    """Log density there."""
     gradient: Float[Array, " d"]
     remaining: Float[Array, " d"]
     """The Newton step that was left to go: the certificate. It stays large where the maximum is at infinity."""
@@ -75,7 +77,9 @@ class Minimiser(AbstractSolver):
         steps = found.stats["num_steps"].astype(jnp.int32)
         at_start = -jnp.diagonal(self.derivatives(problem, problem.start).hessian)
         flat = _flat(problem, factor, at_start)
-        return Solution(found.value, at.gradient, remaining, flat, steps, _small(remaining, found.value, power=1 / 3))
+        return Solution(
+            found.value, at.value, at.gradient, remaining, flat, steps, _small(remaining, found.value, power=1 / 3)
+        )
 
     def derivatives(self, problem: "Problem", q: Float[Array, " d"]) -> Derivatives:
         """By automatic differentiation."""
@@ -167,11 +171,13 @@ class Newton(AbstractSolver):
         # One more Newton step from the solution, the solution and its curvature held constant: it moves by rounding
         # only, and carries the implicit derivative with respect to whatever the problem holds.
         factor = jnp.linalg.cholesky(-final.at.hessian)
-        gradient = self.derivatives(problem, final.q).gradient
-        step = jsl.cho_solve((factor, True), gradient)
+        at = self.derivatives(problem, final.q)
+        step = jsl.cho_solve((factor, True), at.gradient)
         remaining = jax.lax.stop_gradient(step)
         flat = _flat(frozen, factor, final.at_start)
-        return Solution(final.q + step, gradient, remaining, flat, final.steps, _small(remaining, final.q, power=1 / 3))
+        return Solution(
+            final.q + step, at.value, at.gradient, remaining, flat, final.steps, _small(remaining, final.q, power=1 / 3)
+        )
 
     def _advance(self, derivatives: Callable[[Array], Derivatives], state: _State) -> _State:
         """Try one damped step; keep it if the density does not fall, else damp ten times more.

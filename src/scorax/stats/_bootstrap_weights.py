@@ -100,7 +100,7 @@ def _multinomial(generator: np.random.Generator, counts: np.ndarray) -> Callable
     if (whole == counts).all() and total < 15 * len(counts):
         # Few observations a row: draw each of them.
         row = np.repeat(np.arange(len(counts)), whole)
-        return lambda: np.bincount(row[generator.integers(total, size=total)], minlength=len(counts))
+        return lambda: np.bincount(row[generator.integers(total, size=total, dtype=np.int32)], minlength=len(counts))
     return lambda: generator.multinomial(total, counts / counts.sum())
 
 
