@@ -20,7 +20,6 @@ def test_posterior_of_strengths_is_calibrated():
         key=jax.random.key(11),
         n_replications=200,
         num_warmup=200,
-        progress=False,
     )
     # Five quantities, one seed: the smallest of five uniform p-values is below 0.002 once in a hundred.
     assert ranks.p_values().min() > 0.002
