@@ -86,6 +86,14 @@ def test_nothing_left_is_an_error():
         bootstrap(nearly, data, key=jax.random.key(3), n_resamples=3)
 
 
+@pytest.mark.parametrize("clustered", [False, True])
+def test_data_that_do_not_fit_the_model_are_refused(battles, clustered):
+    # The refits are compiled, where a gather out of range would be silent.
+    cluster = battles.cluster if clustered else None
+    with pytest.raises(ValueError, match="item id of 2 or more"):
+        bootstrap(BradleyTerry.init(2), battles, key=jax.random.key(0), n_resamples=3, cluster=cluster)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"method": "jackknife"}, "'bayesian', 'multinomial'"), ({"cluster": jnp.arange(3)}, r"shape \(3,\).*\(120,\)")],

@@ -69,7 +69,8 @@ def bootstrap(
         batch_size: Refits at a time: few enough to stay in the cache.
 
     Raises:
-        ValueError: `method` is unknown, `cluster` has not the rows' shape, or nearly every refit failed.
+        ValueError: `method` is unknown, the data do not fit the model, `cluster` has not the rows' shape, or nearly
+            every refit failed.
 
     Example:
         >>> battles, models = sx.data.datasets.load_food()
@@ -84,6 +85,7 @@ def bootstrap(
     """
     if method not in _REDRAW:
         raise ValueError(f"method must be one of {sorted(_REDRAW)}, not {method!r}")
+    model.check(data)
     if cluster is None:
         data = model.condense(data)
         factor = _REDRAW[method](key, data.count, n_resamples)
