@@ -161,8 +161,8 @@ def test_no_finite_maximum_is_an_error_or_a_flag_never_a_number(model, width):
 
 
 def test_too_few_steps_are_an_error():
-    with pytest.raises(ValueError, match=r"stopped after 1 steps.*strength still moves.*max_steps"):
-        fit(BradleyTerry.init(3), battles((40 - 1, 33, 26)), max_steps=1)
+    with pytest.raises(ValueError, match=r"stopped after 1 steps.*strength.* still moves.*max_steps"):
+        fit(Davidson.init(3), battles((40 - 1, 33, 26)), max_steps=1)
 
 
 def test_starting_at_the_solution_takes_a_step_or_two(result):

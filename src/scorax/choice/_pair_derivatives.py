@@ -8,9 +8,10 @@ parameters), a handful of numbers a row, and never by differentiating through th
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from scorax.data import Comparisons, PairCounts
 from scorax.inference import Derivatives
@@ -18,6 +19,8 @@ from scorax.numerics import graph_laplacian
 
 if TYPE_CHECKING:
     from scorax.choice._pairs import AbstractPairModel
+
+_ROWS_AT_A_TIME = 8
 
 
 class OutcomeDerivatives(NamedTuple):
@@ -53,22 +56,74 @@ def _without_ties(table: PairCounts) -> Callable[["AbstractPairModel"], Derivati
     With `met` the weight of comparisons of a pair, everything but the number of wins is symmetric, so no step of the
     search transposes a matrix.
     """
-    wins = table.weight[0] + (table.weight[1] + table.weight[1].T) / 2
-    # Settled here, because XLA would otherwise redo the transposed sum inside each loop that reads it.
-    won, met = jax.lax.optimization_barrier((wins.sum(1), _symmetric_sum(wins)))
+    won, met = _wins_and_meetings(table)
 
     def derivatives(model: "AbstractPairModel") -> Derivatives:
         strength = model.strength
-        of_won, of_met = won.astype(strength.dtype), met.astype(strength.dtype)
-        p = jax.nn.sigmoid(strength[:, None] - strength[None, :])
-        log_total = jnp.maximum(strength[:, None], strength[None, :]) - jnp.log(jnp.maximum(p, 1 - p))
-        return Derivatives(
-            jnp.vdot(of_won, strength) - (of_met * log_total).sum() / 2,
-            of_won - (of_met * p).sum(1),
-            graph_laplacian(-of_met * p * (1 - p)),
-        )
+        of_won, of_met, items = won.astype(strength.dtype), met.astype(strength.dtype), jnp.arange(strength.size)
+
+        def of_item(at: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            """Twice the item's share of the value, its expected wins, and its row of the Hessian."""
+            met, own, item = at
+            p = jax.nn.sigmoid(own - strength)
+            log_total = jnp.maximum(own, strength) - jnp.log(jnp.maximum(p, 1 - p))
+            edge = met * p * (1 - p)
+            return (met * log_total).sum(), (met * p).sum(), jnp.where(items == item, edge - edge.sum(), edge)
+
+        # A few rows at a time, which stay in the cache: whole matrices of intermediate results take three times longer.
+        total, expected, hessian = jax.lax.map(of_item, (of_met, strength, items), batch_size=_ROWS_AT_A_TIME)
+        return Derivatives(jnp.vdot(of_won, strength) - total.sum() / 2, of_won - expected, hessian)
 
     return derivatives
+
+
+def pair_approach(model: "AbstractPairModel", data: Comparisons | PairCounts) -> "AbstractPairModel":
+    """A start near the maximum: every strength by its own Newton step, all at once (Jacobi), as long as that pays.
+
+    Where items met many others, what such a step neglects is small: it costs a fifth of a step with a factorisation,
+    and gains a digit in every two. Elsewhere it stops at once.
+    """
+    if not isinstance(data, PairCounts) or model.has_ties:
+        return model
+    won, met = (x.astype(model.strength.dtype) for x in _wins_and_meetings(data))
+
+    def step(search: _Search) -> _Search:
+        strength = search.strength
+
+        def of_item(at: tuple[Array, Array]) -> tuple[Array, Array]:
+            met, own = at
+            p = jax.nn.sigmoid(own - strength)
+            return (met * p).sum(), (met * p * (1 - p)).sum()
+
+        expected, information = jax.lax.map(of_item, (met, strength), batch_size=_ROWS_AT_A_TIME)
+        gradient = won - expected
+        move = jnp.clip(gradient / jnp.where(information == 0, 1, information), -2, 2)
+        return _Search(strength + move, jnp.abs(gradient).max(), search.slope, search.steps + 1)
+
+    infinite = jnp.full((), jnp.inf, model.strength.dtype)
+    search = _Search(model.strength, infinite, infinite, jnp.asarray(0, jnp.int32))
+    found = jax.lax.while_loop(
+        lambda search: (search.steps < 2) | ((search.steps < 10) & (search.slope < search.before / 2)), step, search
+    )
+    return eqx.tree_at(lambda model: model.strength, model, found.strength)
+
+
+class _Search(NamedTuple):
+    strength: Float[Array, " k"]
+    slope: Float[Array, ""]
+    """Steepest coordinate where the last step started."""
+    before: Float[Array, ""]
+    """The same of the step before."""
+    steps: Int[Array, ""]
+
+
+def _wins_and_meetings(table: PairCounts) -> tuple[Float[Array, " k"], Float[Array, "k k"]]:
+    """Wins of every item and comparisons of every pair, ties half a win each way.
+
+    Settled here, because XLA would otherwise redo the transposed sum inside each loop that reads it.
+    """
+    wins = table.weight[0] + (table.weight[1] + table.weight[1].T) / 2
+    return jax.lax.optimization_barrier((wins.sum(1), _symmetric_sum(wins)))
 
 
 def pair_meat(model: "AbstractPairModel", data: Comparisons | PairCounts) -> Float[Array, "p p"]:

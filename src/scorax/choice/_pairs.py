@@ -12,7 +12,7 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from scorax.choice._pair_derivatives import OutcomeDerivatives, pair_derivatives, pair_meat
+from scorax.choice._pair_derivatives import OutcomeDerivatives, pair_approach, pair_derivatives, pair_meat
 from scorax.data import Comparisons, PairCounts
 from scorax.inference import AbstractModel, AbstractSolver, Newton
 
@@ -32,7 +32,7 @@ class AbstractPairModel(AbstractModel[Comparisons | PairCounts]):
     coefficient: eqx.AbstractVar[Float[Array, " d"] | None]
     has_ties: ClassVar[bool]
 
-    solver: ClassVar[AbstractSolver] = Newton(pair_derivatives, pair_meat)
+    solver: ClassVar[AbstractSolver] = Newton(pair_derivatives, pair_meat, pair_approach)
 
     @abc.abstractmethod
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:

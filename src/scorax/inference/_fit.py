@@ -161,7 +161,8 @@ def fit(
 def _fit(
     model: AbstractModel[Any], program: Program, data: Any, solver: AbstractSolver, max_steps: int
 ) -> tuple[Any, ...]:
-    problem = Problem.of(program, data, named_leaves(model), jacobian=False)
+    start = solver.approach(model, data) if isinstance(program, FlatPrior) else model
+    problem = Problem.of(program, data, named_leaves(start), jacobian=False)
     found = solver.maximise(problem, max_steps=max_steps)
     diagnostics = _diagnose(problem, found)
     estimate = problem.module(found.q)

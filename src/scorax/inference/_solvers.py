@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -15,6 +15,8 @@ from scorax.inference._derivatives import Derivatives, derivatives_by_autodiff, 
 
 if TYPE_CHECKING:
     from scorax.inference._problem import Problem
+
+Model = TypeVar("Model")
 
 
 class Solution(NamedTuple):
@@ -35,6 +37,10 @@ class Solution(NamedTuple):
 
 class AbstractSolver(eqx.Module):
     """A maximiser of `problem.log_density`."""
+
+    def approach(self, model: Model, data: Any) -> Model:
+        """A better start than `model`, where the likelihood alone offers one cheaply."""
+        return model
 
     @abc.abstractmethod
     def maximise(self, problem: "Problem", *, max_steps: int) -> Solution:
@@ -118,6 +124,7 @@ class Newton(AbstractSolver):
             parameters end to end: given model and data, a function of the model alone, so that sums of the data are
             taken once for all steps. Automatic differentiation if none is given.
         meat_of_leaves: Closed-form sum of `weight^2/count g g^T` over rows, likewise.
+        approach_by: Cheap steps towards the maximum of the likelihood, from a model and data to a better model.
         step_limit: No coordinate moves further in one step.
     """
 
@@ -125,7 +132,15 @@ class Newton(AbstractSolver):
         static=True, default=None
     )
     meat_of_leaves: Callable[[Any, Any], Float[Array, "p p"]] | None = eqx.field(static=True, default=None)
+    approach_by: Callable[[Any, Any], Any] | None = eqx.field(static=True, default=None)
     step_limit: float = eqx.field(static=True, default=5.0)
+
+    def approach(self, model: Model, data: Any) -> Model:
+        """By the cheap steps; no derivative passes, and none is lost: a maximum does not depend on the start."""
+        if self.approach_by is None:
+            return model
+        frozen = jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, (model, data))
+        return self.approach_by(*frozen)
 
     def meat(self, problem: "Problem", q: Float[Array, " d"]) -> Float[Array, "d d"]:
         """From the closed form, pulled back through the transforms."""
