@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from scorax.data import Comparisons, PairCounts
 from scorax.inference import Derivatives
@@ -20,7 +20,8 @@ from scorax.numerics import graph_laplacian
 if TYPE_CHECKING:
     from scorax.choice._pairs import AbstractPairModel
 
-_ROWS_AT_A_TIME = 8
+# Whole matrices of intermediate results take three times longer than blocks that stay in the cache.
+_ENTRIES_AT_A_TIME = 2**13
 
 
 class OutcomeDerivatives(NamedTuple):
@@ -62,7 +63,7 @@ def _without_ties(table: PairCounts) -> Callable[["AbstractPairModel"], Derivati
         strength = model.strength
         of_won, of_met, items = won.astype(strength.dtype), met.astype(strength.dtype), jnp.arange(strength.size)
 
-        def of_item(at: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        def of_item(at: tuple[Array, ...]) -> tuple[Array, ...]:
             """Twice the item's share of the value, its expected wins, and its row of the Hessian."""
             met, own, item = at
             p = jax.nn.sigmoid(own - strength)
@@ -70,8 +71,7 @@ def _without_ties(table: PairCounts) -> Callable[["AbstractPairModel"], Derivati
             edge = met * p * (1 - p)
             return (met * log_total).sum(), (met * p).sum(), jnp.where(items == item, edge - edge.sum(), edge)
 
-        # A few rows at a time, which stay in the cache: whole matrices of intermediate results take three times longer.
-        total, expected, hessian = jax.lax.map(of_item, (of_met, strength, items), batch_size=_ROWS_AT_A_TIME)
+        total, expected, hessian = _by_item(of_item, (of_met, strength, items))
         return Derivatives(jnp.vdot(of_won, strength) - total.sum() / 2, of_won - expected, hessian)
 
     return derivatives
@@ -81,7 +81,7 @@ def pair_approach(model: "AbstractPairModel", data: Comparisons | PairCounts) ->
     """A start near the maximum: every strength by its own Newton step, all at once (Jacobi), as long as that pays.
 
     Where items met many others, what such a step neglects is small: it costs a fifth of a step with a factorisation,
-    and gains a digit in every two. Elsewhere it stops at once.
+    and gains a digit in every two. Elsewhere it stops at once. A start that tells items apart is left as it is.
     """
     if not isinstance(data, PairCounts) or model.has_ties:
         return model
@@ -90,22 +90,23 @@ def pair_approach(model: "AbstractPairModel", data: Comparisons | PairCounts) ->
     def step(search: _Search) -> _Search:
         strength = search.strength
 
-        def of_item(at: tuple[Array, Array]) -> tuple[Array, Array]:
+        def of_item(at: tuple[Array, ...]) -> tuple[Array, ...]:
             met, own = at
             p = jax.nn.sigmoid(own - strength)
             return (met * p).sum(), (met * p * (1 - p)).sum()
 
-        expected, information = jax.lax.map(of_item, (met, strength), batch_size=_ROWS_AT_A_TIME)
+        expected, information = _by_item(of_item, (met, strength))
         gradient = won - expected
         move = jnp.clip(gradient / jnp.where(information == 0, 1, information), -2, 2)
         return _Search(strength + move, jnp.abs(gradient).max(), search.slope, search.steps + 1)
 
+    def pays(search: _Search) -> Bool[Array, ""]:
+        return unknowing & (search.steps < 10) & ((search.steps < 2) | (search.slope < search.before / 2))
+
+    unknowing = (model.strength == model.strength[0]).all()
     infinite = jnp.full((), jnp.inf, model.strength.dtype)
     search = _Search(model.strength, infinite, infinite, jnp.asarray(0, jnp.int32))
-    found = jax.lax.while_loop(
-        lambda search: (search.steps < 2) | ((search.steps < 10) & (search.slope < search.before / 2)), step, search
-    )
-    return eqx.tree_at(lambda model: model.strength, model, found.strength)
+    return eqx.tree_at(lambda model: model.strength, model, jax.lax.while_loop(pays, step, search).strength)
 
 
 class _Search(NamedTuple):
@@ -115,6 +116,12 @@ class _Search(NamedTuple):
     before: Float[Array, ""]
     """The same of the step before."""
     steps: Int[Array, ""]
+
+
+def _by_item(of_item: Callable[[tuple[Array, ...]], tuple[Array, ...]], at: tuple[Array, ...]) -> tuple[Array, ...]:
+    """Map a function of one item's row of the table over all items, some rows at a time."""
+    k = at[0].shape[0]
+    return jax.lax.map(of_item, at, batch_size=max(_ENTRIES_AT_A_TIME // k, 1))
 
 
 def _wins_and_meetings(table: PairCounts) -> tuple[Float[Array, " k"], Float[Array, "k k"]]:
