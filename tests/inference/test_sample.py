@@ -10,9 +10,9 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from scorax.inference import Progress, iid_prior, mcse_mean, sample
-from scorax.inference import _nuts as nuts
+from scorax.inference import NUTS, Progress, _loop, iid_prior, mcse_mean, sample
 from scorax.inference._draws import layout_of
+from scorax.inference._kernels import Target
 from scorax.inference._problem import Problem
 from scorax.inference._progress import reporter
 from scorax.inference._sample import _coordinates, _given, _start
@@ -98,7 +98,7 @@ def test_chunks_decide_nothing(monkeypatch):
     arguments = {**SETTINGS, "num_samples": 30, "key": jax.random.key(3)}
     chunked = []
     for seconds in (1e-9, 10.0):
-        monkeypatch.setattr(nuts, "_SECONDS_PER_CHUNK", seconds)
+        monkeypatch.setattr(_loop, "_SECONDS_PER_CHUNK", seconds)
         seen = []
         posterior = sample(MODEL, some_measurements(0), **{**arguments, "progress": seen.append})
         chunked.append((len(seen), posterior))
@@ -111,7 +111,7 @@ def test_dense_mass_matrix_follows_correlations(x64):
     prior = iid_prior(MODEL, {"level": dist.MultivariateNormal(jnp.zeros(3), correlated)})
     data = some_measurements(0)
     arguments = {**SETTINGS, "num_samples": 1000, "key": jax.random.key(0), "prior": prior}
-    posterior = sample(MODEL, data, dense_mass=True, **arguments)
+    posterior = sample(MODEL, data, method=NUTS(dense_mass=True), **arguments)
     precision = np.linalg.inv(correlated) + 4 * np.eye(3)
     covariance = np.linalg.inv(precision)
     mean = covariance @ np.bincount(data.thing, data.value)
@@ -138,8 +138,9 @@ def test_initial_is_where_chains_start():
         given = _given(initial)
         template = _coordinates(MODEL.prior, given)
         problem = Problem(MODEL.prior, some_measurements(0), template, jacobian=True)
-        settings = nuts.Settings(300, 0.8, 10, False, False)
-        state, finite, _ = nuts._first(problem, _start(template, given), jax.random.split(jax.random.key(0)), settings)
+        setup = _loop.Setup(NUTS(), 300, (True,), False, None, "threefry2x32")
+        keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(0))))
+        state, finite, _ = _loop._first(setup, Target(problem, None), _start(template, given), keys, None)
         assert finite.all()
         level, scale = state.z[:, :3], jnp.exp(state.z[:, 3])
         # Jitter is a tenth.
@@ -220,7 +221,7 @@ def nowhere():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "magic"}, "method must be 'nuts' or 'laplace', not 'magic'"),
+        ({"method": "magic"}, "method must be a kernel or one of 'hmc', 'laplace', .*, not 'magic'"),
         ({"num_samples": 0}, "num_samples must be at least 1, not 0"),
         ({"num_chains": 0}, "num_chains must be at least 1, not 0"),
         ({"num_warmup": -1}, "num_warmup must be at least 0, not -1"),
@@ -244,7 +245,7 @@ def test_calibrated():
         key=jax.random.key(0),
         n_replications=200,
         num_warmup=300,
-        target_accept_prob=0.95,
+        method=NUTS(target_accept_prob=0.95),
     )
     assert (ranks.p_values() > 0.01).all()
 

@@ -8,7 +8,7 @@ import numpyro.distributions as dist
 import pytest
 
 from scorax.data import Annotations
-from scorax.inference import sample
+from scorax.inference import NUTS, sample
 from scorax.judges import SimplexJudge, SimplexPrior, binary_identified_interval
 from tests.inference.sbc import simulation_based_calibration
 from tests.judges.conftest import oracle
@@ -107,8 +107,7 @@ def test_two_levels_order_is_known_and_the_level_is_not():
         chains=4,
         samples=4000,
         warmup=500,
-        target_accept_prob=0.9,
-        dense_mass=True,
+        method=NUTS(target_accept_prob=0.9, dense_mass=True),
         initial=start,
     )
     good = np.asarray(posterior.model.prevalence[..., 1]).reshape(-1, 3)
@@ -130,7 +129,7 @@ def test_three_levels_order_stays_open_however_many_labels(settings, n, low, hig
     model = SimplexJudge.init(2, 1, 3)
     posterior = drawn(
         model, one_judge(observed, n), SimplexPrior(model, **settings), chains=4, samples=1000, warmup=500,
-        target_accept_prob=0.9, initial=model,
+        method=NUTS(target_accept_prob=0.9), initial=model,
     )  # fmt: skip
     score = posterior.map(lambda m: m.expected_score())
     assert low <= float((score[..., 0] > score[..., 1]).mean()) <= high

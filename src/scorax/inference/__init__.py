@@ -3,6 +3,7 @@
 from scorax.inference._bootstrap import Bootstrap, bootstrap
 from scorax.inference._diagnostics import effective_sample_size, energy_bfmi, mcse_mean, rhat
 from scorax.inference._fit import Diagnostics, Estimate, Fit, fit
+from scorax.inference._kernels import HMC, NUTS, AbstractKernel, Frame
 from scorax.inference._model import AbstractModel, leaf_names, log_likelihood, parameter, supports
 from scorax.inference._posterior import Posterior
 from scorax.inference._priors import iid_prior, numpyro_model
@@ -13,6 +14,9 @@ from scorax.inference._solvers import AbstractSolver, Derivatives, Minimiser, Ne
 from scorax.inference._summary import Summary, SummaryRow
 
 __all__ = [
+    "HMC",
+    "NUTS",
+    "AbstractKernel",
     "AbstractModel",
     "AbstractSolver",
     "Bootstrap",
@@ -20,6 +24,7 @@ __all__ = [
     "Diagnostics",
     "Estimate",
     "Fit",
+    "Frame",
     "Minimiser",
     "Newton",
     "Posterior",

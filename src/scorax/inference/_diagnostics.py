@@ -35,20 +35,23 @@ def rhat(draws: Float[Array, "c r *s"]) -> Float[Array, "*s"]:
     return _over_quantities(_rhat, draws)
 
 
-def effective_sample_size(draws: Float[Array, "c r *s"], *, kind: str = "bulk") -> Float[Array, "*s"]:
+def effective_sample_size(
+    draws: Float[Array, "c r *s"], *, kind: str = "bulk", probability: float | None = None
+) -> Float[Array, "*s"]:
     """How many independent draws would say as much.
 
     Args:
         draws: By chain and draw; trailing axes are separate quantities.
         kind: `"bulk"` (rank-normalised, for the centre), `"tail"` (the worse of the 5 % and the 95 % quantile),
-            `"mean"`, `"sd"` or `"median"` (for the error of that very estimate).
+            `"mean"`, `"sd"`, `"median"` or `"quantile"` (for the error of that very estimate).
+        probability: Of the quantile, in (0, 1); for `kind="quantile"` alone.
 
     Returns:
         Positive; above the number of draws where they are antithetic. NaN where draws are all equal, not finite, or
         fewer than four a half chain.
 
     Raises:
-        ValueError: `kind` is unknown.
+        ValueError: `kind` is unknown, or `probability` is missing, out of range or without use.
 
     Example:
         >>> draws = jax.random.normal(jax.random.key(0), (4, 200))
@@ -58,8 +61,13 @@ def effective_sample_size(draws: Float[Array, "c r *s"], *, kind: str = "bulk") 
     Source: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), arXiv:1903.08008; Geyer (1992),
         doi:10.1214/ss/1177011137.
     """
+    if kind == "quantile":
+        p = _probability(probability)
+        return _over_quantities(lambda x: _ess_quantile(x, p), draws)
     if kind not in _KINDS:
-        raise ValueError(f"kind must be one of {sorted(_KINDS)}, not {kind!r}")
+        raise ValueError(f"kind must be one of {sorted([*_KINDS, 'quantile'])}, not {kind!r}")
+    if probability is not None:
+        raise ValueError(f"probability is for kind='quantile', not for kind={kind!r}")
     return _over_quantities(_KINDS[kind], draws)
 
 
@@ -74,6 +82,73 @@ def mcse_mean(draws: Float[Array, "c r *s"]) -> Float[Array, "*s"]:
     Source: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), arXiv:1903.08008.
     """
     return _over_quantities(lambda x: jnp.std(x, ddof=1) / jnp.sqrt(_ess_mean(x)), draws)
+
+
+def mcse_sd(draws: Float[Array, "c r *s"]) -> Float[Array, "*s"]:
+    """Monte Carlo standard error of the standard deviation over all draws, by the delta method.
+
+    NaN where `effective_sample_size(draws, kind="sd")` is.
+
+    Example:
+        >>> draws = jax.random.normal(jax.random.key(0), (4, 200))
+        >>> bool(abs(mcse_sd(draws) - 1600**-0.5) < 0.01)
+        True
+
+    Source: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), arXiv:1903.08008.
+    """
+    return _over_quantities(_mcse_sd, draws)
+
+
+def mcse_quantile(draws: Float[Array, "c r *s"], probability: float) -> Float[Array, "*s"]:
+    """Monte Carlo standard error of a quantile: half the distance of the order statistics one error to either side.
+
+    Args:
+        draws: By chain and draw; trailing axes are separate quantities.
+        probability: Of the quantile, in (0, 1).
+
+    Returns:
+        At least 0 (exactly 0 where the order statistics tie). NaN where the effective sample size of the quantile is.
+
+    Raises:
+        ValueError: `probability` is not in (0, 1).
+
+    Example:
+        >>> draws = jax.random.normal(jax.random.key(0), (4, 200))
+        >>> bool(abs(mcse_quantile(draws, 0.5) - (jnp.pi / 1600) ** 0.5) < 0.02)
+        True
+
+    Source: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), arXiv:1903.08008.
+    """
+    p = _probability(probability)
+    return _over_quantities(lambda x: _mcse_quantile(x, p), draws)
+
+
+def highest_density_interval(
+    draws: Float[Array, "c r *s"], *, level: float = 0.95
+) -> tuple[Float[Array, "*s"], Float[Array, "*s"]]:
+    """The shortest interval that holds a share `level` of all draws: for densities of one peak.
+
+    Args:
+        draws: By chain and draw; trailing axes are separate quantities.
+        level: In (0, 1).
+
+    Returns:
+        Lower and upper ends, both among the draws; NaN where a draw is not finite. Unlike quantiles they change with
+        the scale: the interval of a logarithm is not the logarithm of the interval.
+
+    Raises:
+        ValueError: `level` is not in (0, 1).
+
+    Example:
+        >>> lower, upper = highest_density_interval(jax.random.exponential(jax.random.key(0), (4, 500)))
+        >>> bool(lower < 0.01), bool(abs(upper - 3) < 0.3)
+        (True, True)
+
+    Source: Chen & Shao (1999), doi:10.1080/10618600.1999.10474802.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, not {level}")
+    return _over_quantities(lambda x: _shortest_interval(x, level), draws)
 
 
 def energy_bfmi(energy: Float[Array, "c r"]) -> Float[Array, " c"]:
@@ -92,9 +167,15 @@ def energy_bfmi(energy: Float[Array, "c r"]) -> Float[Array, " c"]:
     return jnp.sum(jnp.diff(energy, axis=1) ** 2, 1) / jnp.sum(deviation**2, 1)
 
 
-def _over_quantities(statistic: Callable[[Draws], Number], draws: Float[Array, "c r *s"]) -> Any:
+def _over_quantities(statistic: Callable[[Draws], Any], draws: Float[Array, "c r *s"]) -> Any:
     flat = draws.reshape(*draws.shape[:2], -1)
-    return jax.vmap(statistic, in_axes=2)(flat).reshape(draws.shape[2:])
+    return jax.tree.map(lambda x: x.reshape(draws.shape[2:]), jax.vmap(statistic, in_axes=2)(flat))
+
+
+def _probability(value: float | None) -> float:
+    if value is None or not 0 < value < 1:
+        raise ValueError(f"the probability of a quantile must be between 0 and 1, not {value}")
+    return value
 
 
 def _split(x: Draws) -> Halves:
@@ -189,10 +270,51 @@ def _ess_tail(x: Draws) -> Number:
     return jnp.minimum(_ess_quantile(x, 0.05), _ess_quantile(x, 0.95))
 
 
+def _ess_sd(x: Draws) -> Number:
+    return _ess(x, _split((x - x.mean()) ** 2))
+
+
+def _mcse_sd(x: Draws) -> Number:
+    square = (x - x.mean()) ** 2
+    variance = square.mean()
+    return jnp.sqrt(jnp.var(square) / _ess_sd(x) / variance / 4)
+
+
+def _mcse_quantile(x: Draws, probability: float) -> Number:
+    ess = _ess_quantile(x, probability)
+    usable = jnp.isfinite(ess)
+    a, b = (jnp.where(usable, ess, 1) * p + 1 for p in (probability, 1 - probability))
+    ordered = jnp.sort(x.reshape(-1))
+    # One standard error to either side of the quantile, as places among the ordered draws.
+    lower, upper = (_beta_quantile(jax.scipy.stats.norm.cdf(z).astype(x.dtype), a, b) * x.size - 1 for z in (-1.0, 1.0))
+    first = jnp.floor(jnp.maximum(lower, 0)).astype(int)
+    last = jnp.ceil(jnp.minimum(upper, x.size - 1)).astype(int)
+    return jnp.where(usable, (ordered[last] - ordered[first]) / 2, jnp.nan)
+
+
+def _beta_quantile(probability: Number, a: Number, b: Number) -> Number:
+    """Inverse of the regularised incomplete beta function, by bisection to the last bit."""
+
+    def halve(_: Any, bounds: tuple[Number, Number]) -> tuple[Number, Number]:
+        middle = (bounds[0] + bounds[1]) / 2
+        below = jax.scipy.special.betainc(a, b, middle) < probability
+        return jnp.where(below, middle, bounds[0]), jnp.where(below, bounds[1], middle)
+
+    return jax.lax.fori_loop(0, jnp.finfo(a.dtype).nmant + 2, halve, (jnp.zeros_like(a), jnp.ones_like(a)))[0]
+
+
+def _shortest_interval(x: Draws, level: float) -> tuple[Number, Number]:
+    ordered = jnp.sort(x.reshape(-1))
+    inside = min(int(level * x.size), x.size - 1)
+    first = jnp.argmin(ordered[inside:] - ordered[: x.size - inside])
+    finite = jnp.isfinite(x).all()
+    return jnp.where(finite, ordered[first], jnp.nan), jnp.where(finite, ordered[first + inside], jnp.nan)
+
+
 _KINDS: dict[str, Callable[[Draws], Number]] = {
     "bulk": _ess_bulk,
     "tail": _ess_tail,
     "mean": _ess_mean,
-    "sd": lambda x: _ess(x, _split((x - x.mean()) ** 2)),
+    "sd": _ess_sd,
     "median": lambda x: _ess_quantile(x, 0.5),
 }

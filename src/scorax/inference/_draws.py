@@ -1,5 +1,7 @@
 """What samplers keep of each draw, and how modules come of it."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -7,6 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from scorax.inference._monitor import Convergence
 from scorax.inference._problem import Problem
 from scorax.inference._program import run
 
@@ -18,7 +21,12 @@ class Chains(NamedTuple):
     """All that was drawn, by chain and draw."""
 
     records: Record
-    interrupted: bool
+    ended: str = "done"
+    """`"done"`, `"target"`, `"out of time"` or `"interrupted"`."""
+    seen: Convergence = Convergence(np.nan, np.nan)
+    """Of the draws when they were last looked at."""
+    adaptation: Mapping[str, np.ndarray] = MappingProxyType({})
+    """What tuning found, by chain."""
 
 
 class Layout(NamedTuple):

@@ -134,7 +134,7 @@ def draw_laplace(
     report(clock.progress("done", math.prod(shape))._replace(seconds_left=math.nan))
     joined = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), join(records, axis=0))
     joined["stats"].update({name: np.full(shape, value) for name, value in quality.items()})
-    return Chains(joined, interrupted=False)
+    return Chains(joined)
 
 
 def _above(model: AbstractModel[Any], problem: Problem, layout: Layout) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from scorax.inference._archive import read_posterior, write_posterior
 from scorax.inference._diagnostics import energy_bfmi
 from scorax.inference._model import leaf_names, parameters
+from scorax.inference._posterior_file import read_posterior, write_posterior
 from scorax.inference._summary import Summary, summarise
 
 Model = TypeVar("Model")
@@ -44,6 +44,8 @@ class Posterior(eqx.Module, Generic[Model]):
     """Value of every site of the prior, `[chain, draw, ...]`."""
     stats: dict[str, Array]
     """Statistics of the sampler, `[chain, draw]`."""
+    adaptation: dict[str, Array] = eqx.field(default_factory=dict)
+    """What the warm-up found, such as `step_size`, `[chain, ...]`: pass it to another `sample` to warm up no more."""
 
     @property
     def model(self) -> Model:
@@ -111,7 +113,8 @@ class Posterior(eqx.Module, Generic[Model]):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one `.npz` file, all of it or nothing: a file that was there stays until the new one is complete."""
-        write_posterior(path, self.moving, self.still, self.sites, self.stats)
+        groups = {"sites": self.sites, "stats": self.stats, "adaptation": self.adaptation}
+        write_posterior(path, self.moving, self.still, groups)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, like: Model) -> "Posterior[Model]":

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 _SECONDS_BETWEEN_REDRAWS = 0.1
 _SECONDS_BETWEEN_LOG_LINES = 5.0
+_OVER = ("done", "interrupted", "out of time")
 
 
 class Progress(NamedTuple):
     """Where a sampler is. A `progress` callable receives one after every chunk of work."""
 
     phase: str
-    """`"compiling"`, `"warm-up"`, `"sampling"`, ...; `"done"` or `"interrupted"` at the end."""
+    """`"compiling"`, `"warm-up"`, `"sampling"`, ...; `"done"`, `"interrupted"` or `"out of time"` at the end."""
     done: int
     """Steps so far, in each chain."""
     total: int
@@ -23,6 +24,10 @@ class Progress(NamedTuple):
     """NaN while unknown."""
     divergences: int
     """Divergent transitions among the draws kept so far, all chains together."""
+    rhat: float = float("nan")
+    """The largest R-hat of the draws so far, when they were last looked at; NaN before."""
+    ess: float = float("nan")
+    """The smallest effective sample size, likewise."""
 
     def __str__(self) -> str:
         share = self.done / self.total if self.total else 1.0
@@ -32,6 +37,10 @@ class Progress(NamedTuple):
             parts.append(f"{self.per_second:,.0f} draws/s")
         if self.divergences:
             parts.append(f"{self.divergences} divergent")
+        if self.ess == self.ess:
+            parts.append(f"ESS {self.ess:,.0f}")
+        if self.rhat == self.rhat:
+            parts.append(f"R-hat {self.rhat:.3f}")
         if self.seconds_left == self.seconds_left:
             parts.append(f"{_duration(self.seconds_left)} left")
         return "  ".join(parts)
@@ -76,7 +85,7 @@ class _Terminal:
         self.stream, self.last, self.width = stream, 0.0, 0
 
     def __call__(self, progress: Progress) -> None:
-        over = progress.phase in ("done", "interrupted")
+        over = progress.phase in _OVER
         if not over and time.perf_counter() - self.last < _SECONDS_BETWEEN_REDRAWS:
             return
         self.last = time.perf_counter()
@@ -91,7 +100,7 @@ class _Log:
         self.stream, self.last = stream, time.perf_counter()
 
     def __call__(self, progress: Progress) -> None:
-        over = progress.phase in ("done", "interrupted")
+        over = progress.phase in _OVER
         if over or time.perf_counter() - self.last >= _SECONDS_BETWEEN_LOG_LINES:
             self.last = time.perf_counter()
             print(progress, file=self.stream, flush=True)

@@ -1,24 +1,29 @@
 """The door to posteriors: any model, any prior that is a NumPyro program, one call."""
 
+import os
 import warnings
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Key, PRNGKeyArray, UInt
 from numpyro.distributions import Distribution
 
-from scorax.inference._draws import layout_of
+from scorax.inference._draws import Chains, layout_of
+from scorax.inference._kernels import HMC, NUTS, AbstractKernel, Frame, Target
 from scorax.inference._laplace import draw_laplace
+from scorax.inference._loop import RunFile, Setup, Start, Stop, run_chains
 from scorax.inference._model import AbstractModel
-from scorax.inference._nuts import Settings, Start, run_chains
 from scorax.inference._posterior import Posterior
 from scorax.inference._priors import named_leaves
 from scorax.inference._problem import Problem
 from scorax.inference._program import Coordinates, Program, initial_coordinates
 from scorax.inference._progress import Report, reporter
+from scorax.inference._run_file import identity_of
 
 Model = TypeVar("Model", bound=AbstractModel[Any])
 
@@ -28,22 +33,27 @@ def sample(
     data: Any,
     *,
     key: PRNGKeyArray,
-    method: str = "nuts",
+    method: str | AbstractKernel = "nuts",
     prior: Program | None = None,
     num_warmup: int = 500,
     num_samples: int = 500,
     num_chains: int = 4,
     progress: bool | Report = True,
-    target_accept_prob: float = 0.8,
-    max_tree_depth: int = 10,
-    dense_mass: bool = False,
     initial: AbstractModel[Any] | dict[str, Array] | None = None,
+    adaptation: dict[str, Array] | None = None,
+    precondition: Frame | None = None,
+    target_ess: float | int | None = None,
+    target_rhat: float = 1.01,
+    time_limit: float | int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    mesh: Mesh | None = None,
+    chain_method: str = "auto",
 ) -> Posterior[Model]:
     """Draws from the posterior of a model's parameters, and of everything else its prior draws.
 
     A second call with data of the same shapes compiles nothing, whatever its key and its number of draws. A chain's
-    draws depend on `key` and on its own number, not on how many chains there are (on a CPU, with a diagonal mass
-    matrix, bit for bit). The dtype of the draws is JAX's default float, whatever the model's.
+    draws depend on `key` and on its own number, not on how many chains there are, on chunks or on devices (bit for bit
+    with `chain_method="map"`). The dtype of the draws is JAX's default float, whatever the model's.
 
     An interrupt (Ctrl-C) keeps what was drawn, with a warning; before the first draw it is passed on.
 
@@ -51,26 +61,37 @@ def sample(
         model: Gives shapes, and the default prior.
         data: The container that `model.log_prob` takes.
         key: The same key gives the same draws.
-        method: `"nuts"`, the No-U-Turn sampler; or `"laplace"`, independent draws from a Gaussian at the mode of the
+        method: A kernel, such as `NUTS(target_accept_prob=0.95)`, or the name of one with its defaults: `"nuts"`, the
+            No-U-Turn sampler, or `"hmc"`. Or `"laplace"`: independent draws from a Gaussian at the mode of the
             parameters (in unconstrained coordinates), in milliseconds where NUTS takes seconds. The sites of a
             hierarchical prior that are no parameters (at most three numbers, such as a scale) are then integrated
             over first: importance sampling from their Laplace marginal, whose Pareto k is in `stats`.
         prior: A program (any function without arguments that draws a module) in place of `model.prior`. A function
             made anew at each call compiles anew at each call: name it once.
-        num_warmup: Steps of adaptation of each chain, for `"nuts"`; they are not kept.
-        num_samples: Draws kept of each chain.
-        num_chains: Independent chains; one after the other on a CPU, together on an accelerator.
+        num_warmup: Steps of adaptation of each chain; they are not kept.
+        num_samples: Draws kept of each chain; at most so many where a target or a time limit is given.
+        num_chains: Independent chains.
         progress: Show a line of progress, or not; or a function that receives a `Progress` after each chunk of work.
-        target_accept_prob: Raise it towards 1 where transitions diverge.
-        max_tree_depth: At most `2 ** max_tree_depth` gradients a draw.
-        dense_mass: Adapt a dense mass matrix, for strongly correlated parameters of no more than some hundreds.
         initial: Where to start: values of sites, by name and in their own support, or a model whose parameters are
             sites. Chains start near it, at random in what it leaves open. None starts anywhere.
+        adaptation: `posterior.adaptation` of an earlier run of the same kernel, model and number of chains: there is
+            no warm-up then.
+        precondition: Coordinates in which to sample: `laplace_frame(model, data)`, where parameters are correlated or
+            of very different widths.
+        target_ess: Stop when the smallest effective sample size (of the bulk) is this large and R-hat is small.
+        target_rhat: What counts as small, for the largest R-hat.
+        time_limit: Seconds, compilation included, after which to stop; what was drawn is kept, with a warning.
+        checkpoint: A file in which to keep the run. If it is there already, go on from it, to the last bit as if
+            nothing had happened; a run of another model, data, key or setting is refused.
+        mesh: Devices over which to spread the chains, such as `jax.make_mesh((8,), ("chains",))`.
+        chain_method: How one device moves its chains: `"map"`, one after the other; `"vmap"`, together; or `"auto"`:
+            together on an accelerator, or where the kernel gains by it, if there is no mesh.
 
     Raises:
         ValueError: `method` is unknown; a count is not positive; the data do not fit the model; the prior samples a
-            discrete site; `initial` names no site; the density is not finite at any start; or `"laplace"` finds no
-            maximum, or is asked for what it cannot do.
+            discrete site; `initial` names no site; the density is not finite at any start; the checkpoint is damaged
+            or of another run; or `"laplace"` finds no maximum, or is asked for what it cannot do.
+        TimeoutError: The time limit passed during the warm-up. (A checkpoint keeps it.)
 
     Example:
         >>> battles = sx.data.Comparisons.from_arrays([0, 0, 1, 0], [1, 1, 0, 1], [1.0, 1.0, 1.0, 0.5])
@@ -84,15 +105,10 @@ def sample(
     Source: Hoffman & Gelman (2014), arXiv:1111.4246; Phan, Pradhan & Jankowiak (2019), arXiv:1912.11554 (NumPyro);
         Tierney & Kadane (1986), doi:10.1080/01621459.1986.10478240 (Laplace).
     """
-    if method not in ("nuts", "laplace"):
-        raise ValueError(f"method must be 'nuts' or 'laplace', not {method!r}")
-    for name, value, least in (
-        ("num_warmup", num_warmup, 0),
-        ("num_samples", num_samples, 1),
-        ("num_chains", num_chains, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+    kernel = _kernel(method)
+    _check_counts(num_warmup=(num_warmup, 0), num_samples=(num_samples, 1), num_chains=(num_chains, 1))
+    if chain_method not in ("auto", "map", "vmap"):
+        raise ValueError(f"chain_method must be 'auto', 'map' or 'vmap', not {chain_method!r}")
     model.check(data)
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)
@@ -103,21 +119,71 @@ def sample(
     problem = Problem(program, model.condense(data), template, jacobian=True)
     layout = layout_of(problem)
     keys = _chain_keys(key, jnp.asarray(np.arange(num_chains, dtype=np.uint32)))
-    report = reporter(progress)
-    if method == "laplace":
+    if kernel is None:
+        report = reporter(progress)
         chains = draw_laplace(model, problem, layout, keys=keys, key=key, num_samples=num_samples, report=report)
     else:
-        vectorized = dense_mass or jax.default_backend() != "cpu"
-        settings = Settings(num_warmup, float(target_accept_prob), max_tree_depth, dense_mass, vectorized)
-        start = _start(template, given)
-        chains = run_chains(problem, start, layout.moving, settings, keys=keys, num_samples=num_samples, report=report)
-    drawn = jax.device_put(chains.records)
-    posterior = Posterior(*layout.assemble(drawn["leaves"]), drawn["sites"], drawn["stats"])
-    if chains.interrupted:
-        warnings.warn(
-            f"interrupted: the posterior holds {posterior.num_draws} of {num_samples} draws of each chain", stacklevel=2
+        if chain_method == "auto":
+            alone = mesh is None and (jax.default_backend() != "cpu" or kernel.batches_well)
+            chain_method = "vmap" if alone else "map"
+        warmup = num_warmup if adaptation is None else 0
+        setup = Setup(kernel, warmup, layout.moving, chain_method == "vmap", mesh, str(jax.random.key_impl(key)))
+        raw = np.asarray(_raw_keys(keys))
+        settings = {"kernel": str(kernel), "num_warmup": warmup, "num_chains": num_chains, "chain_method": chain_method}
+        chains = run_chains(
+            setup,
+            Target(problem, precondition),
+            _start(template, given),
+            keys=raw,
+            num_samples=num_samples,
+            adaptation=None if adaptation is None else {name: np.asarray(x) for name, x in adaptation.items()},
+            stop=Stop(target_ess, target_rhat, time_limit),
+            report=reporter(progress),
+            file=None if checkpoint is None else RunFile(checkpoint, identity_of(problem, _raw_keys(key), settings)),
         )
+    drawn = jax.device_put(chains.records)
+    found = jax.device_put(dict(chains.adaptation))
+    posterior = Posterior(*layout.assemble(drawn["leaves"]), drawn["sites"], drawn["stats"], found)
+    _warn_if_short(chains, posterior, num_samples, target_ess, target_rhat)
     return posterior
+
+
+_KERNELS: dict[str, Callable[[], AbstractKernel]] = {"hmc": HMC, "nuts": NUTS}
+
+
+def _kernel(method: str | AbstractKernel) -> AbstractKernel | None:
+    """The kernel of that name; None for Laplace's method, which has none."""
+    if isinstance(method, AbstractKernel):
+        return method
+    if method == "laplace":
+        return None
+    if method not in _KERNELS:
+        known = ", ".join(map(repr, sorted([*_KERNELS, "laplace"])))
+        raise ValueError(f"method must be a kernel or one of {known}, not {method!r}")
+    return _KERNELS[method]()
+
+
+def _check_counts(**counts: tuple[int, int]) -> None:
+    for name, (value, least) in counts.items():
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, not {value}")
+
+
+def _warn_if_short(
+    chains: Chains, posterior: Posterior[Any], num_samples: int, target_ess: float | int | None, target_rhat: float
+) -> None:
+    if chains.ended in ("interrupted", "out of time"):
+        warnings.warn(
+            f"{chains.ended}: the posterior holds {posterior.num_draws} of {num_samples} draws of each chain",
+            stacklevel=3,
+        )
+    elif target_ess is not None and chains.ended != "target":
+        warnings.warn(
+            f"the target was not reached in {num_samples} draws of each chain: the smallest effective sample "
+            f"size is {chains.seen.ess:.0f} (of {target_ess:.0f}), the largest R-hat {chains.seen.rhat:.3f} "
+            f"(of {target_rhat}). posterior.check() says more; all draws are kept.",
+            stacklevel=3,
+        )
 
 
 def _floats_as_arrays(program: Program) -> Program:
@@ -150,6 +216,11 @@ def _check_given(initial: Any, given: dict[str, Array], template: Coordinates) -
 @jax.jit
 def _chain_keys(key: PRNGKeyArray, chain: UInt[Array, " c"]) -> Key[Array, " c"]:
     return jax.vmap(lambda chain: jax.random.fold_in(key, chain))(chain)
+
+
+@jax.jit
+def _raw_keys(keys: Key[Array, "*c"]) -> UInt[Array, "*c w"]:
+    return jax.random.key_data(keys)
 
 
 @eqx.filter_jit

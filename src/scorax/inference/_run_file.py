@@ -1,0 +1,110 @@
+"""A run in a file: everything that the loop needs to go on where it was, to the last bit."""
+
+import hashlib
+import os
+import re
+import types
+from importlib.metadata import version
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array
+
+import scorax
+from scorax.inference._archive import digest, read_archive, write_archive
+from scorax.inference._draws import Record
+from scorax.inference._problem import Problem
+from scorax.inference._program import Program
+
+_VERSION = 1
+
+Leaves = list[np.ndarray]
+
+
+def write_run(
+    path: str | os.PathLike[str], identity: dict[str, Any], done: int, state: Leaves, draws: Record | None
+) -> None:
+    """Write a run, all of it or nothing."""
+    arrays = {f"state/{i}": x for i, x in enumerate(state)}
+    for group, members in {} if draws is None else {**draws, "leaves": dict(enumerate(draws["leaves"]))}.items():
+        arrays.update({f"{group}/{name}": x for name, x in members.items()})
+    header = {"identity": identity, "done": done, "drawn": draws is not None}
+    write_archive(path, kind="run", version=_VERSION, header=header, arrays=arrays)
+
+
+def read_run(path: str | os.PathLike[str], identity: dict[str, Any]) -> tuple[int, Leaves, Record | None] | None:
+    """Steps done, state and draws of the run in the file; None where there is no file.
+
+    Raises:
+        ValueError: The file is damaged, is something else, or holds the run of something else; the error says of what.
+    """
+    if not os.path.exists(path):
+        return None
+    arrays, header = read_archive(path, kind="run", version=_VERSION)
+    other = [name for name in identity if header["identity"].get(name) != identity[name]]
+    if other:
+        differences = ", ".join(
+            f"{name} ({header['identity'].get(name)} there, {identity[name]} now)" for name in other
+        )
+        raise ValueError(
+            f"{os.fspath(path)} holds a run that this call does not continue: it differs in {differences}. Name "
+            "another file, or delete this one to begin anew."
+        )
+    groups: dict[str, dict[str, np.ndarray]] = {"state": {}, "leaves": {}, "sites": {}, "stats": {}}
+    for name, x in arrays.items():
+        group, _, rest = name.partition("/")
+        groups[group][rest] = x
+    state = [groups["state"][str(i)] for i in range(len(groups["state"]))]
+    leaves = [groups["leaves"][str(i)] for i in range(len(groups["leaves"]))]
+    draws = {"leaves": leaves, "sites": groups["sites"], "stats": groups["stats"]} if header["drawn"] else None
+    return header["done"], state, draws
+
+
+def identity_of(problem: Problem, key: Array, settings: dict[str, Any]) -> dict[str, Any]:
+    """What must be equal for a run to go on: model, prior, data, key, settings and the software that computes."""
+    return {
+        "model and prior": _digest((problem.program, problem.template)) + _digest_of_code(problem.program),
+        "data": _digest(problem.data),
+        "key": digest({"key": np.asarray(key)})[:12],
+        **settings,
+        "scorax": scorax.__version__,
+        **{package: version(package) for package in ("jax", "jaxlib", "numpyro")},
+        "platform": jax.default_backend(),
+        "x64": bool(jax.config.jax_enable_x64),  # pyright: ignore[reportAttributeAccessIssue]
+    }
+
+
+def _digest(tree: Any) -> str:
+    leaves, structure = jax.tree.flatten(tree)
+    arrays = {str(i): np.asarray(x) for i, x in enumerate(leaves) if eqx.is_array_like(x)}
+    others = [_without_addresses(x) for x in (structure, *(x for x in leaves if not eqx.is_array_like(x)))]
+    return hashlib.sha256((digest(arrays) + "".join(others)).encode()).hexdigest()[:12]
+
+
+def _without_addresses(x: Any) -> str:
+    """How an object prints, less where it happens to be in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(x))
+
+
+def _digest_of_code(program: Program) -> str:
+    """Of the function's instructions, so that an edited prior is another one."""
+    function = getattr(program, "__func__", program)
+    if not isinstance(function, types.FunctionType):
+        function = type(program).__call__
+    found = hashlib.sha256()
+    if isinstance(function, types.FunctionType):
+        _add_code(found, function.__code__)
+        for cell in function.__closure__ or ():
+            found.update(_digest(cell.cell_contents).encode())
+    return found.hexdigest()[:12]
+
+
+def _add_code(found: Any, code: types.CodeType) -> None:
+    found.update(code.co_code + " ".join(code.co_names).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            _add_code(found, constant)
+        else:
+            found.update(repr(constant).encode())
