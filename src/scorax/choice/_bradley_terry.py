@@ -1,5 +1,6 @@
 """Bradley-Terry: the log-odds that one item beats another are the difference of their strengths."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -8,6 +9,8 @@ from numpyro.distributions import constraints
 
 from scorax.choice._pair_derivatives import OutcomeDerivatives
 from scorax.choice._pairs import AbstractPairModel, draw_shared, initial_leaves
+from scorax.choice._table_likelihood import table_log_likelihood
+from scorax.data import PairCounts
 from scorax.inference import parameter
 
 
@@ -73,6 +76,11 @@ class BradleyTerry(AbstractPairModel):
         p = jax.nn.sigmoid(difference)
         value = bradley_terry_log_prob(difference, outcome)
         return OutcomeDerivatives(value, (outcome - p)[..., None], -(p * (1 - p))[..., None, None])
+
+    @property
+    def closed_form(self) -> Callable[[PairCounts], Float[Array, ""]]:
+        """See `table_log_likelihood`."""
+        return lambda table: table_log_likelihood(self.strength, None, table)
 
     def prior(self) -> "BradleyTerry":
         """Exchangeable items on an unknown scale, `HalfNormal(1)`; unit-normal effects."""

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from scorax.choice._pair_derivatives import OutcomeDerivatives, pair_approach, pair_derivatives, pair_meat
 from scorax.data import Comparisons, PairCounts
-from scorax.inference import AbstractModel, AbstractSolver, Newton
+from scorax.inference import AbstractModel, AbstractSolver, Newton, weighted_total
 
 # Above this many items a dense table costs more memory than most data sets have rows.
 _LARGEST_TABLE = 2048
@@ -31,6 +32,11 @@ class AbstractPairModel(AbstractModel[Comparisons | PairCounts]):
     order_effect: eqx.AbstractVar[Float[Array, ""] | None]
     coefficient: eqx.AbstractVar[Float[Array, " d"] | None]
     has_ties: ClassVar[bool]
+
+    @property
+    @abc.abstractmethod
+    def closed_form(self) -> Callable[[PairCounts], Float[Array, ""]] | None:
+        """Log-likelihood of a table, where there is something faster than differentiating `log_prob`."""
 
     solver: ClassVar[AbstractSolver] = Newton(pair_derivatives, pair_meat, pair_approach)
 
@@ -57,6 +63,12 @@ class AbstractPairModel(AbstractModel[Comparisons | PairCounts]):
         """Log-probability of one observation of each row."""
         difference = self.difference(data)
         return self.outcome_log_prob(difference, data.outcome.astype(difference.dtype))
+
+    def total_log_prob(self, data: Comparisons | PairCounts) -> Float[Array, ""]:
+        """By the closed form of a table, where the model has one."""
+        if isinstance(data, PairCounts) and self.closed_form is not None:
+            return self.closed_form(data)
+        return weighted_total(self.log_prob(data), data)
 
     def simulate(self, data: Comparisons | PairCounts, *, key: PRNGKeyArray) -> Comparisons:
         """New outcomes of the same comparisons, one observation a row (see `data.expand()`).

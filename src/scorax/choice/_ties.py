@@ -1,5 +1,6 @@
 """Comparisons that can end in a tie: Davidson's geometric-mean rule and Rao and Kupper's threshold."""
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -11,6 +12,8 @@ from numpyro.distributions import constraints
 
 from scorax.choice._pair_derivatives import OutcomeDerivatives, kernel_derivatives
 from scorax.choice._pairs import AbstractPairModel, draw_shared, initial_leaves
+from scorax.choice._table_likelihood import table_log_likelihood
+from scorax.data import PairCounts
 from scorax.inference import parameter
 from scorax.numerics import log1mexp
 
@@ -122,6 +125,11 @@ class Davidson(AbstractPairModel):
         """In the difference and in `log_tie`."""
         return kernel_derivatives(davidson_log_prob, difference, outcome, self.log_tie)
 
+    @property
+    def closed_form(self) -> Callable[[PairCounts], Float[Array, ""]]:
+        """See `table_log_likelihood`."""
+        return lambda table: table_log_likelihood(self.strength, self.log_tie, table)
+
     def prior(self) -> "Davidson":
         """Exchangeable items on an unknown scale; `log_tie ~ Normal(0, 1.5)`: equal items tie 3 to 90 % of the time."""
         shared = draw_shared(self)
@@ -166,6 +174,11 @@ class RaoKupper(AbstractPairModel):
     def outcome_derivatives(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> OutcomeDerivatives:
         """In the difference and in `margin`."""
         return kernel_derivatives(rao_kupper_log_prob, difference, outcome, self.margin)
+
+    @property
+    def closed_form(self) -> None:
+        """None: `log_prob` is differentiated."""
+        return None
 
     def prior(self) -> "RaoKupper":
         """Exchangeable items on an unknown scale; `margin ~ HalfNormal(1)`."""

@@ -4,7 +4,7 @@ from scorax.inference._bootstrap import Bootstrap, bootstrap
 from scorax.inference._diagnostics import effective_sample_size, energy_bfmi, mcse_mean, rhat
 from scorax.inference._fit import Diagnostics, Estimate, Fit, fit
 from scorax.inference._kernels import HMC, NUTS, AbstractKernel, Frame
-from scorax.inference._model import AbstractModel, leaf_names, log_likelihood, parameter, supports
+from scorax.inference._model import AbstractModel, leaf_names, log_likelihood, parameter, supports, weighted_total
 from scorax.inference._posterior import Posterior
 from scorax.inference._priors import iid_prior, numpyro_model
 from scorax.inference._progress import Progress
@@ -47,4 +47,5 @@ __all__ = [
     "sample",
     "smooth_weights",
     "supports",
+    "weighted_total",
 ]

@@ -56,6 +56,10 @@ class AbstractModel(eqx.Module, Generic[Data]):
     def simulate(self, data: Data, *, key: PRNGKeyArray) -> Data:
         """The same design with new outcomes, one observation a row."""
 
+    def total_log_prob(self, data: Data) -> Float[Array, ""]:
+        """`log_prob` of all rows, weighted and summed; overridden where there is a shorter way than by rows."""
+        return weighted_total(self.log_prob(data), data)
+
     def check(self, data: Data) -> None:
         """Raise `ValueError` where data do not fit this model; called on the host before anything is compiled."""
 
@@ -64,14 +68,24 @@ class AbstractModel(eqx.Module, Generic[Data]):
         return data
 
 
+def weighted_total(log_prob: Float[Array, "..."], data: AbstractData) -> Float[Array, ""]:
+    """Sum over rows: the one place where weights are applied.
+
+    Example:
+        >>> battles = sx.data.Comparisons.from_arrays([0, 0], [1, 1], [1.0, 0.0], weight=[2.0, 3.0])
+        >>> float(weighted_total(jnp.array([-1.0, -2.0]), battles))
+        -8.0
+    """
+    weight = data.weight.astype(log_prob.dtype)
+    return jnp.where(weight == 0, jnp.zeros_like(log_prob), weight * jnp.where(weight == 0, 0, log_prob)).sum()
+
+
 def log_likelihood(model: AbstractModel[Data], data: Data) -> Float[Array, ""]:
-    """Weighted log-likelihood of all rows: the one place where weights are applied.
+    """Weighted log-likelihood of all rows.
 
     A row of weight zero (padding) adds nothing, even where its log-probability is infinite.
     """
-    rows = model.log_prob(data)
-    weight = data.weight.astype(rows.dtype)
-    return jnp.where(weight == 0, jnp.zeros_like(rows), weight * jnp.where(weight == 0, 0, rows)).sum()
+    return model.total_log_prob(data)
 
 
 def parameters(model: Any) -> Any:
