@@ -126,35 +126,6 @@ def test_summary_errors(arguments, message):
         make().summary(**arguments)
 
 
-def test_check_praises_independent_draws():
-    assert "no complaints" in make(n=400).check()
-
-
-@pytest.mark.parametrize(
-    ("statistic", "value", "message"),
-    [
-        ("diverging", jnp.zeros((2, 100), bool).at[1, 3].set(True), "1 divergent transitions.*target_accept_prob"),
-        ("energy", jnp.cumsum(draws(), axis=1), "E-BFMI below 0.3"),
-        ("pareto_k", jnp.full((2, 100), 0.8), "Pareto k above 0.7"),
-        ("pareto_k", jnp.full((2, 100), jnp.inf), "Pareto k above 0.7"),
-    ],
-)
-def test_check_names_what_is_wrong(statistic, value, message):
-    posterior = make()
-    broken = dataclasses.replace(posterior, stats={**posterior.stats, statistic: value})
-    with pytest.raises(AssertionError, match=message):
-        raise AssertionError(broken.check())
-    assert "look again" in broken.check()
-
-
-def test_check_names_the_worst_quantity():
-    posterior = make(n=400)
-    apart = posterior.sites["scale"] + jnp.asarray([[0.0], [9.0]])
-    text = dataclasses.replace(posterior, sites={"scale": apart}).check()
-    assert "chains disagree on 1 of 4 quantities (worst: scale" in text
-    assert "effective sample size below 200 (worst: scale" in text
-
-
 def test_a_file_holds_everything(tmp_path, dtype):
     posterior = make()
     path = tmp_path / "posterior.npz"

@@ -13,9 +13,10 @@ import pytest
 from scorax.inference import NUTS, Progress, _loop, iid_prior, mcse_mean, sample
 from scorax.inference._draws import layout_of
 from scorax.inference._kernels import Target
+from scorax.inference._posterior_problem import posterior_problem
 from scorax.inference._problem import Problem
 from scorax.inference._progress import reporter
-from scorax.inference._sample import _coordinates, _given, _start
+from scorax.inference._sample import _start
 from tests.inference.compilations import compilations
 from tests.inference.sbc import simulation_based_calibration
 from tests.inference.toys import Things, hierarchical_posterior, normal_posterior, some_measurements
@@ -135,12 +136,10 @@ def test_leaves_that_no_draw_changes_are_kept_once():
 
 def test_initial_is_where_chains_start():
     for initial in ({"level": 5 * jnp.ones(3), "scale": jnp.asarray(2.0)}, Things(5 * jnp.ones(3))):
-        given = _given(initial)
-        template = _coordinates(MODEL.prior, given)
-        problem = Problem(MODEL.prior, some_measurements(0), template, jacobian=True)
+        problem, given = posterior_problem(MODEL, some_measurements(0), None, initial)
         setup = _loop.Setup(NUTS(), 300, (True,), False, None, "threefry2x32")
         keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(0))))
-        state, finite, _ = _loop._first(setup, Target(problem, None), _start(template, given), keys, None)
+        state, finite, _ = _loop._first(setup, Target(problem, None), _start(problem.template, given), keys, None)
         assert finite.all()
         level, scale = state.z[:, :3], jnp.exp(state.z[:, 3])
         # Jitter is a tenth.
@@ -221,7 +220,7 @@ def nowhere():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "magic"}, "method must be a kernel or one of 'hmc', 'laplace', .*, not 'magic'"),
+        ({"method": "magic"}, "method must be a kernel or one of 'auto', .*'nuts'.*, not 'magic'"),
         ({"num_samples": 0}, "num_samples must be at least 1, not 0"),
         ({"num_chains": 0}, "num_chains must be at least 1, not 0"),
         ({"num_warmup": -1}, "num_warmup must be at least 0, not -1"),

@@ -26,9 +26,8 @@ def verdict(result: Any, draws: int, *, quiet: bool) -> int:
 
     if not isinstance(result, Posterior):
         return 0
-    _, *complaints = result.check().splitlines()
-    for complaint in complaints:
-        note(f"scorax: {complaint}", quiet=quiet)
+    for problem in result.check().problems:
+        note(f"scorax: {problem}", quiet=quiet)
     return INTERRUPTED if result.num_draws < draws else 0
 
 

@@ -29,6 +29,8 @@ def over_devices(
     """
     if mesh is None:
         return f
+    # Whatever the axes' types: here the compiler places what is not split.
+    mesh = Mesh(mesh.devices, mesh.axis_names)
     split, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
     specs = jax.tree.map(lambda is_split: split if is_split else whole, (inputs, outputs))
     # What is whole is equal on all devices because they compute it alike; JAX cannot prove that of a loop.

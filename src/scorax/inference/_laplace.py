@@ -23,7 +23,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from numpyro import handlers
 from numpyro.distributions import biject_to
 
-from scorax.inference._draws import Chains, Layout, Record, join, record_of
+from scorax.inference._draws import Chains, Layout, Record, join, layout_of, record_of
 from scorax.inference._engine import engine
 from scorax.inference._model import AbstractModel, leaf_names
 from scorax.inference._problem import Problem
@@ -112,9 +112,7 @@ def draw_laplace(
     """Independent draws, arranged in chains; see the top of the file, and `sample` for the errors."""
     above = _above(model, problem, layout)
     hierarchy = _Hierarchy(problem, model.solver, above)
-    d = hierarchy.start(above=False).size
-    # As many at a time as keep their curvatures within some tens of megabytes.
-    batch = int(np.clip(2**22 // max(d * d, 1), 1, 64))
+    batch = _batch(hierarchy)
     shape = (keys.shape[0], num_samples)
     clock = Clock(math.prod(shape), 1)
     report(clock.progress("mode", 0))
@@ -160,6 +158,32 @@ def _above(model: AbstractModel[Any], problem: Problem, layout: Layout) -> tuple
     return above
 
 
+def laplace_mode(model: AbstractModel[Any], problem: Problem) -> Float[Array, " d"]:
+    """Coordinates of the problem at the mode of the parameters, at the Laplace marginal's mode of what is above them.
+
+    Raises:
+        ValueError: There is no such mode, or Laplace's method cannot integrate over what is above the parameters.
+    """
+    hierarchy = _Hierarchy(problem, model.solver, _above(model, problem, layout_of(problem)))
+    if not hierarchy.above:
+        proposals = _mode_alone(hierarchy)
+        return _joined(hierarchy, proposals.mode[0], proposals.u[0])
+    # The differences of one step at a time: all the search needs.
+    mode, _, near = _marginal_mode(hierarchy, min(_batch(hierarchy), 1 + 2 * hierarchy.start(above=True).size ** 2))
+    return _joined(hierarchy, near, jnp.asarray(mode.astype(near.dtype)))
+
+
+@eqx.filter_jit
+def _joined(hierarchy: _Hierarchy, x: Float[Array, " d"], u: Float[Array, " h"]) -> Float[Array, " e"]:
+    return hierarchy.join(x, u)
+
+
+def _batch(hierarchy: _Hierarchy) -> int:
+    """As many modes at a time as keep their curvatures within some tens of megabytes."""
+    d = hierarchy.start(above=False).size
+    return int(np.clip(2**22 // max(d * d, 1), 1, 64))
+
+
 def _mode_alone(hierarchy: _Hierarchy) -> _Proposals:
     nothing = hierarchy.start(above=True)
     at = jax.tree.map(np.asarray, _conditional(hierarchy, nothing[None], hierarchy.start(above=False)))
@@ -173,13 +197,7 @@ def _mode_alone(hierarchy: _Hierarchy) -> _Proposals:
 
 def _propose(hierarchy: _Hierarchy, batch: int, key: PRNGKeyArray) -> tuple[_Proposals, dict[str, float]]:
     """Values of `u` from a wide Student t fitted to its Laplace marginal, with importance weights."""
-    start = hierarchy.start(above=False)
-    mode, covariance = _find_mode(
-        lambda us: np.asarray(_evaluate(hierarchy, us, start, batch).log_marginal, np.float64),
-        np.asarray(hierarchy.start(above=True), np.float64),
-    )
-    # All further searches start at the parameters' mode there, a few Newton steps from theirs.
-    near = jnp.asarray(_evaluate(hierarchy, mode[None], start, batch).mode[0])
+    mode, covariance, near = _marginal_mode(hierarchy, batch)
     proposals, quality = _weigh(hierarchy, mode, covariance, near, batch, key)
     # Where the marginal is skew, its mode and curvature say too little: once more, with its mean and covariance.
     u, weight = np.asarray(proposals.u, np.float64), np.exp(np.asarray(proposals.log_weight, np.float64))
@@ -187,6 +205,16 @@ def _propose(hierarchy: _Hierarchy, batch: int, key: PRNGKeyArray) -> tuple[_Pro
     spread = (weight[:, None] * (u - mean)).T @ (u - mean) / weight.sum()
     again = _weigh(hierarchy, mean, spread, near, batch, key)
     return min(again, (proposals, quality), key=lambda weighed: weighed[1]["pareto_k"])
+
+
+def _marginal_mode(hierarchy: _Hierarchy, batch: int) -> tuple[np.ndarray, np.ndarray, Float[Array, " d"]]:
+    """Mode and inverse curvature of the marginal of `u`, and the mode of `x` there, from which others are near."""
+    start = hierarchy.start(above=False)
+    mode, covariance = _find_mode(
+        lambda us: np.asarray(_evaluate(hierarchy, us, start, batch).log_marginal, np.float64),
+        np.asarray(hierarchy.start(above=True), np.float64),
+    )
+    return mode, covariance, jnp.asarray(_evaluate(hierarchy, mode[None], start, batch).mode[0])
 
 
 def _evaluate(hierarchy: _Hierarchy, us: np.ndarray, start: Float[Array, " d"], batch: int) -> _Conditional:

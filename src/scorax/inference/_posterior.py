@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PyTree
 
-from scorax.inference._diagnostics import energy_bfmi
 from scorax.inference._model import leaf_names, parameters
 from scorax.inference._posterior_file import read_posterior, write_posterior
 from scorax.inference._summary import Summary, summarise
+
+if TYPE_CHECKING:
+    from scorax.inference._criticism import Verdict
 
 Model = TypeVar("Model")
 
@@ -46,6 +48,8 @@ class Posterior(eqx.Module, Generic[Model]):
     """Statistics of the sampler, `[chain, draw]`."""
     adaptation: dict[str, Array] = eqx.field(default_factory=dict)
     """What the warm-up found, such as `step_size`, `[chain, ...]`: pass it to another `sample` to warm up no more."""
+    method: str = eqx.field(static=True, default="")
+    """What drew them, such as `NUTS(...)`."""
 
     @property
     def model(self) -> Model:
@@ -92,11 +96,11 @@ class Posterior(eqx.Module, Generic[Model]):
         """
         return summarise(self.quantities(), names, level)
 
-    def check(self) -> str:
-        """A verdict in plain words: whether these draws can be believed, and if not, what to do."""
-        complaints = _complaints(self)
-        size = f"{self.num_chains} chains of {self.num_draws} draws"
-        return "\n".join([f"{size}: {'look again' if complaints else 'no complaints'}", *complaints])
+    def check(self, *, max_tree_depth: int = 10) -> "Verdict":
+        """A verdict in plain words: whether these draws can be believed, and if not, what to try. See `verdict`."""
+        from scorax.inference._criticism import verdict
+
+        return verdict(self, max_tree_depth=max_tree_depth)
 
     def to_arviz(self) -> Any:
         """The draws for ArviZ: `InferenceData` before its version 1, a `DataTree` from then on.
@@ -143,34 +147,3 @@ def _map(f: Callable[[Any], PyTree], moving: Any, still: Any, shape: tuple[int, 
     # Numbered, so that there are draws to map over even where the prior leaves every parameter alone.
     values = jax.lax.map(each, (jnp.arange(math.prod(shape)), flat), batch_size=batch_size)
     return eqx.combine(jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), values), outside[0])
-
-
-def _complaints(posterior: Posterior[Any]) -> list[str]:
-    rows = posterior.summary().rows
-    found = []
-    divergent = int(np.asarray(posterior.stats.get("diverging", 0)).sum())
-    if divergent:
-        found.append(
-            f"{divergent} divergent transitions: some region was not explored. Raise target_accept_prob to 0.95 or "
-            "0.99, or write the prior in a non-centred form."
-        )
-    apart = [row for row in rows if row.rhat > 1.01]
-    if apart:
-        worst = max(apart, key=lambda row: row.rhat)
-        found.append(
-            f"chains disagree on {len(apart)} of {len(rows)} quantities (worst: {worst.name}, R-hat {worst.rhat:.3f}): "
-            "raise num_warmup and num_samples."
-        )
-    enough = 100 * posterior.num_chains
-    low = [row for row in rows if min(row.ess_bulk, row.ess_tail) < enough]
-    if low:
-        worst = min(low, key=lambda row: min(row.ess_bulk, row.ess_tail))
-        found.append(
-            f"{len(low)} of {len(rows)} quantities have an effective sample size below {enough} (worst: {worst.name}, "
-            f"{min(worst.ess_bulk, worst.ess_tail):.0f}): raise num_samples."
-        )
-    if "energy" in posterior.stats and (np.asarray(energy_bfmi(posterior.stats["energy"])) < 0.3).any():
-        found.append("energies are explored slowly (E-BFMI below 0.3): heavy tails; write the prior in another form.")
-    if "pareto_k" in posterior.stats and not float(np.max(posterior.stats["pareto_k"])) < 0.7:
-        found.append("the approximation does not cover the posterior of the scales (Pareto k above 0.7): use nuts.")
-    return found

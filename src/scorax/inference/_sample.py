@@ -1,28 +1,28 @@
 """The door to posteriors: any model, any prior that is a NumPyro program, one call."""
 
+import math
 import os
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Key, PRNGKeyArray, UInt
-from numpyro.distributions import Distribution
 
 from scorax.inference._draws import Chains, layout_of
-from scorax.inference._kernels import HMC, NUTS, AbstractKernel, Frame, Target
+from scorax.inference._frame import fits, frame_at_mode
+from scorax.inference._kernels import HMC, NUTS, AbstractKernel, Frame, LaplaceMetropolis, Target
 from scorax.inference._laplace import draw_laplace
 from scorax.inference._loop import RunFile, Setup, Start, Stop, run_chains
 from scorax.inference._model import AbstractModel
 from scorax.inference._posterior import Posterior
-from scorax.inference._priors import named_leaves
+from scorax.inference._posterior_problem import posterior_problem
 from scorax.inference._problem import Problem
-from scorax.inference._program import Coordinates, Program, initial_coordinates
-from scorax.inference._progress import Report, reporter
+from scorax.inference._program import Coordinates, Program
+from scorax.inference._progress import Progress, Report, reporter
 from scorax.inference._run_file import identity_of
 
 Model = TypeVar("Model", bound=AbstractModel[Any])
@@ -62,7 +62,9 @@ def sample(
         data: The container that `model.log_prob` takes.
         key: The same key gives the same draws.
         method: A kernel, such as `NUTS(target_accept_prob=0.95)`, or the name of one with its defaults: `"nuts"`, the
-            No-U-Turn sampler, or `"hmc"`. Or `"laplace"`: independent draws from a Gaussian at the mode of the
+            No-U-Turn sampler; `"laplace_metropolis"`, much faster where Laplace's method is good; `"hmc"`; or
+            `"auto"`, the second where a pilot says that it will do well, else the first (`posterior.method` says
+            which it was; neither knows of modes that no chain has seen). Or `"laplace"`: independent draws from a Gaussian at the mode of the
             parameters (in unconstrained coordinates), in milliseconds where NUTS takes seconds. The sites of a
             hierarchical prior that are no parameters (at most three numbers, such as a scale) are then integrated
             over first: importance sampling from their Laplace marginal, whose Pareto k is in `stats`.
@@ -109,18 +111,18 @@ def sample(
     _check_counts(num_warmup=(num_warmup, 0), num_samples=(num_samples, 1), num_chains=(num_chains, 1))
     if chain_method not in ("auto", "map", "vmap"):
         raise ValueError(f"chain_method must be 'auto', 'map' or 'vmap', not {chain_method!r}")
-    model.check(data)
+    problem, given = posterior_problem(model, data, prior, initial)
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)
-    program = _floats_as_arrays(model.prior if prior is None else prior)
-    given = _given(initial)
-    template = _coordinates(program, given)
-    _check_given(initial, given, template)
-    problem = Problem(program, model.condense(data), template, jacobian=True)
     layout = layout_of(problem)
     keys = _chain_keys(key, jnp.asarray(np.arange(num_chains, dtype=np.uint32)))
+    report = reporter(progress)
+    frame = precondition
+    if method == "auto":
+        kernel, frame = _choose(model, problem, key, frame, report)
+    elif frame is None and kernel is not None and kernel.needs_frame:
+        frame = frame_at_mode(model, problem)
     if kernel is None:
-        report = reporter(progress)
         chains = draw_laplace(model, problem, layout, keys=keys, key=key, num_samples=num_samples, report=report)
     else:
         if chain_method == "auto":
@@ -132,23 +134,30 @@ def sample(
         settings = {"kernel": str(kernel), "num_warmup": warmup, "num_chains": num_chains, "chain_method": chain_method}
         chains = run_chains(
             setup,
-            Target(problem, precondition),
-            _start(template, given),
+            Target(problem, frame),
+            _start(problem.template, given),
             keys=raw,
             num_samples=num_samples,
             adaptation=None if adaptation is None else {name: np.asarray(x) for name, x in adaptation.items()},
             stop=Stop(target_ess, target_rhat, time_limit),
-            report=reporter(progress),
+            report=report,
             file=None if checkpoint is None else RunFile(checkpoint, identity_of(problem, _raw_keys(key), settings)),
         )
     drawn = jax.device_put(chains.records)
     found = jax.device_put(dict(chains.adaptation))
-    posterior = Posterior(*layout.assemble(drawn["leaves"]), drawn["sites"], drawn["stats"], found)
+    posterior = Posterior(
+        *layout.assemble(drawn["leaves"]), drawn["sites"], drawn["stats"], found, str(kernel or method)
+    )
     _warn_if_short(chains, posterior, num_samples, target_ess, target_rhat)
     return posterior
 
 
-_KERNELS: dict[str, Callable[[], AbstractKernel]] = {"hmc": HMC, "nuts": NUTS}
+_KERNELS: dict[str, Callable[[], AbstractKernel]] = {
+    "auto": NUTS,
+    "hmc": HMC,
+    "laplace_metropolis": LaplaceMetropolis,
+    "nuts": NUTS,
+}
 
 
 def _kernel(method: str | AbstractKernel) -> AbstractKernel | None:
@@ -161,6 +170,18 @@ def _kernel(method: str | AbstractKernel) -> AbstractKernel | None:
         known = ", ".join(map(repr, sorted([*_KERNELS, "laplace"])))
         raise ValueError(f"method must be a kernel or one of {known}, not {method!r}")
     return _KERNELS[method]()
+
+
+def _choose(
+    model: AbstractModel[Any], problem: Problem, key: PRNGKeyArray, frame: Frame | None, report: Report
+) -> tuple[AbstractKernel, Frame | None]:
+    """Independent proposals where Laplace's method fits the posterior, NUTS where it does not or cannot be had."""
+    report(Progress("choosing", 0, 1, math.nan, math.nan, 0))
+    try:
+        found = frame_at_mode(model, problem) if frame is None else frame
+    except ValueError:
+        return NUTS(), frame
+    return (LaplaceMetropolis(), found) if fits(Target(problem, found), key) else (NUTS(), frame)
 
 
 def _check_counts(**counts: tuple[int, int]) -> None:
@@ -186,33 +207,6 @@ def _warn_if_short(
         )
 
 
-def _floats_as_arrays(program: Program) -> Program:
-    """Python numbers inside NumPyro distributions as arrays, so that other numbers are not another program."""
-
-    def convert(node: Any) -> Any:
-        if not isinstance(node, Distribution):
-            return node
-        return jax.tree.map(lambda x: jnp.asarray(np.asarray(x, _default_float())) if isinstance(x, float) else x, node)
-
-    return jax.tree.map(convert, program, is_leaf=lambda node: isinstance(node, Distribution))
-
-
-def _given(initial: AbstractModel[Any] | dict[str, Array] | None) -> dict[str, Array]:
-    if initial is None:
-        return {}
-    values = initial if isinstance(initial, dict) else named_leaves(initial)
-    return {name: jnp.asarray(np.asarray(value, _default_float())) for name, value in values.items()}
-
-
-def _check_given(initial: Any, given: dict[str, Array], template: Coordinates) -> None:
-    unknown = sorted(set(given) - set(template))
-    if unknown and (isinstance(initial, dict) or len(unknown) == len(given)):
-        raise ValueError(
-            f"initial= names {unknown}, which the prior does not sample; its sites are {sorted(template)}. Pass a "
-            "dictionary of values of those."
-        )
-
-
 @jax.jit
 def _chain_keys(key: PRNGKeyArray, chain: UInt[Array, " c"]) -> Key[Array, " c"]:
     return jax.vmap(lambda chain: jax.random.fold_in(key, chain))(chain)
@@ -223,11 +217,6 @@ def _raw_keys(keys: Key[Array, "*c"]) -> UInt[Array, "*c w"]:
     return jax.random.key_data(keys)
 
 
-@eqx.filter_jit
-def _coordinates(program: Program, given: dict[str, Array]) -> Coordinates:
-    return initial_coordinates(program, given)
-
-
 def _start(template: Coordinates, given: dict[str, Array]) -> Start:
     flags = {name: np.full(value.shape, name in given) for name, value in template.items()}
     # On the host: flattening is a handful of small compilations.
@@ -236,7 +225,3 @@ def _start(template: Coordinates, given: dict[str, Array]) -> Start:
         for tree in (template, flags)
     )
     return Start(jnp.asarray(centre), jnp.asarray(near.astype(bool)))
-
-
-def _default_float() -> np.dtype:
-    return np.dtype(jnp.result_type(float))

@@ -9,6 +9,15 @@ from scorax.numerics._logspace import (
     most_negative,
     suffix_logsumexp,
 )
+from scorax.numerics._resampling import (
+    log_conditional_ess,
+    log_ess,
+    log_mean_weight,
+    multinomial_indices,
+    residual_indices,
+    stratified_indices,
+    systematic_indices,
+)
 from scorax.numerics._ternary import from_ternary, to_ternary
 
 __all__ = [
@@ -17,11 +26,18 @@ __all__ = [
     "laplacian_logdet",
     "laplacian_pseudoinverse",
     "log1mexp",
+    "log_conditional_ess",
+    "log_ess",
+    "log_mean_weight",
     "log_sigmoid_interval",
     "masked_logsumexp",
     "masked_where",
     "most_negative",
+    "multinomial_indices",
+    "residual_indices",
     "solve_laplacian",
+    "stratified_indices",
     "suffix_logsumexp",
+    "systematic_indices",
     "to_ternary",
 ]

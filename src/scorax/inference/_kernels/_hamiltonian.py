@@ -148,6 +148,7 @@ class HMC(_Hamiltonian):
         return {
             "target_accept_prob": self.target_accept_prob,
             "num_steps": self.num_steps,
+            "trajectory_length": None,
             "dense_mass": self.dense_mass,
         }
 

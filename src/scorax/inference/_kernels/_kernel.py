@@ -78,6 +78,8 @@ class AbstractKernel(eqx.Module):
     """Whether `begin` does all the tuning, in one call; else `step` does, in the first `num_warmup` steps."""
     couples_chains: ClassVar[bool]
     """Whether tuning looks at all chains together. Sampling never does."""
+    needs_frame: ClassVar[bool] = False
+    """Whether it samples only where the density is near the standard normal."""
 
     @abc.abstractmethod
     def begin(
