@@ -63,11 +63,11 @@ def sample(
         key: The same key gives the same draws.
         method: A kernel, such as `NUTS(target_accept_prob=0.95)`, or the name of one with its defaults: `"nuts"`, the
             No-U-Turn sampler; `"laplace_metropolis"`, much faster where Laplace's method is good; `"hmc"`; or
-            `"auto"`, the second where a pilot says that it will do well, else the first (`posterior.method` says
-            which it was; neither knows of modes that no chain has seen). Or `"laplace"`: independent draws from a Gaussian at the mode of the
-            parameters (in unconstrained coordinates), in milliseconds where NUTS takes seconds. The sites of a
-            hierarchical prior that are no parameters (at most three numbers, such as a scale) are then integrated
-            over first: importance sampling from their Laplace marginal, whose Pareto k is in `stats`.
+            `"auto"`, the second where a pilot says that it will do well, else the first (`posterior.method` says which
+            it was; neither knows of modes that no chain has seen). Or `"laplace"`: independent draws from a Gaussian
+            at the mode of the parameters (in unconstrained coordinates), in milliseconds where NUTS takes seconds. The
+            sites of a hierarchical prior that are no parameters (at most three numbers, such as a scale) are then
+            integrated over first: importance sampling from their Laplace marginal, whose Pareto k is in `stats`.
         prior: A program (any function without arguments that draws a module) in place of `model.prior`. A function
             made anew at each call compiles anew at each call: name it once.
         num_warmup: Steps of adaptation of each chain; they are not kept.
