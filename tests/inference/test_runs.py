@@ -236,3 +236,27 @@ def test_the_monitor_of_degenerate_draws():
     assert np.isnan(convergence(np.random.default_rng(0).normal(size=(1, 50, 1))).rhat)
     still = np.broadcast_to(np.arange(2.0)[:, None, None], (2, 50, 1))
     assert convergence(still).rhat > 1e6
+
+
+IDENTITY = """
+import numpyro.distributions as dist
+from scorax.inference import iid_prior
+from scorax.inference._run_file import _digest_of_program
+from tests.inference.toys import Things
+print(_digest_of_program(iid_prior(Things.init(3), {"level": dist.Normal(0.0, 1.0)})))
+"""
+
+
+def test_a_run_knows_its_prior_in_every_process():
+    """NumPyro keeps some parts of a distribution in sets, whose order differs from process to process."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", IDENTITY],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1

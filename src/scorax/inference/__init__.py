@@ -1,5 +1,6 @@
 """Floor 2: models and parameters, one door to inference."""
 
+from scorax.inference import validity
 from scorax.inference._blocks import (
     AbstractTransition,
     MHState,
@@ -66,8 +67,19 @@ from scorax.inference._diagnostics import (
 )
 from scorax.inference._fit import Diagnostics, Estimate, Fit, fit
 from scorax.inference._frame import laplace_frame
-from scorax.inference._kernels import HMC, NUTS, AbstractKernel, Frame, LaplaceMetropolis
+from scorax.inference._kernels import (
+    HMC,
+    MCLMC,
+    MEADS,
+    NUTS,
+    AbstractKernel,
+    AdjustedMCLMC,
+    ChEES,
+    Frame,
+    LaplaceMetropolis,
+)
 from scorax.inference._model import AbstractModel, leaf_names, log_likelihood, parameter, supports, weighted_total
+from scorax.inference._pathfinder import Pathfinder
 from scorax.inference._posterior import Posterior
 from scorax.inference._priors import iid_prior, numpyro_model
 from scorax.inference._progress import Progress
@@ -75,15 +87,20 @@ from scorax.inference._psis import SmoothedWeights, smooth_weights
 from scorax.inference._sample import sample
 from scorax.inference._solvers import AbstractSolver, Derivatives, Minimiser, Newton, Solution
 from scorax.inference._summary import Summary, SummaryRow
+from scorax.inference._variational import Variational
 
 __all__ = [
     "HMC",
+    "MCLMC",
+    "MEADS",
     "NUTS",
     "AbstractKernel",
     "AbstractModel",
     "AbstractSolver",
     "AbstractTransition",
+    "AdjustedMCLMC",
     "Bootstrap",
+    "ChEES",
     "ComparedModel",
     "Derivatives",
     "Diagnostics",
@@ -98,6 +115,7 @@ __all__ = [
     "ModelComparison",
     "Newton",
     "PMMHState",
+    "Pathfinder",
     "Population",
     "Posterior",
     "PredictiveCheck",
@@ -112,6 +130,7 @@ __all__ = [
     "SummaryRow",
     "Tempering",
     "Traced",
+    "Variational",
     "Verdict",
     "Weighted",
     "adaptive_resample",
@@ -164,6 +183,7 @@ __all__ = [
     "supports",
     "tempered",
     "traced",
+    "validity",
     "verdict",
     "weighted_total",
 ]

@@ -40,7 +40,7 @@ def laplace_frame(model: AbstractModel[Any], data: Any, *, prior: Program | None
     Example:
         >>> battles, models = sx.data.datasets.load_food()
         >>> laplace_frame(sx.choice.BradleyTerry.init(len(models)), battles).root.shape  # k - 1 strengths, their scale
-        (6, 6)
+        (5, 5)
 
     Source: Tierney & Kadane (1986), doi:10.1080/01621459.1986.10478240.
     """

@@ -23,8 +23,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, PRNGKeyArray
 from numpyro import handlers
 from numpyro.distributions import biject_to
 
-from scorax.inference._draws import Chains, Layout, Record, join, layout_of, record_of
+from scorax.inference._draws import Chains, Layout, Record, layout_of, record_of
 from scorax.inference._engine import engine
+from scorax.inference._independent import draw_all
 from scorax.inference._model import AbstractModel, leaf_names
 from scorax.inference._problem import Problem
 from scorax.inference._program import Coordinates, Program
@@ -120,17 +121,11 @@ def draw_laplace(
         proposals, quality = _propose(hierarchy, batch, key)
     else:
         proposals, quality = _mode_alone(hierarchy), {}
-    clock.start(0)
-    records: list[Record] = []
-    for first in range(0, math.prod(shape), batch):
-        n = min(batch, math.prod(shape) - first)
-        places = np.minimum(np.arange(first, first + batch), math.prod(shape) - 1)
-        chain, draw = (np.asarray(i, np.int32) for i in np.unravel_index(places, shape))
-        drawn = _draw(hierarchy, proposals, keys, jnp.asarray(chain), jnp.asarray(draw), layout.moving)
-        records.append(jax.tree.map(lambda x, n=n: np.asarray(x)[:n], drawn))
-        report(clock.progress("sampling", first + n))
-    report(clock.progress("done", math.prod(shape))._replace(seconds_left=math.nan))
-    joined = jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), join(records, axis=0))
+
+    def some(chain: Int[Array, " b"], number: Int[Array, " b"]) -> Record:
+        return _draw(hierarchy, proposals, keys, chain, number, layout.moving)
+
+    joined = draw_all(some, *shape, batch=batch, clock=clock, report=report)
     joined["stats"].update({name: np.full(shape, value) for name, value in quality.items()})
     return Chains(joined)
 

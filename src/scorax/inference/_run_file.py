@@ -62,11 +62,12 @@ def read_run(path: str | os.PathLike[str], identity: dict[str, Any]) -> tuple[in
     return header["done"], state, draws
 
 
-def identity_of(problem: Problem, key: Array, settings: dict[str, Any]) -> dict[str, Any]:
+def identity_of(problem: Problem, frame: Any, key: Array, settings: dict[str, Any]) -> dict[str, Any]:
     """What must be equal for a run to go on: model, prior, data, key, settings and the software that computes."""
     return {
-        "model and prior": _digest((problem.program, problem.template)) + _digest_of_code(problem.program),
+        "model and prior": _digest_of_program((problem.program, problem.template)) + _digest_of_code(problem.program),
         "data": _digest(problem.data),
+        "precondition": _digest(frame),
         "key": digest({"key": np.asarray(key)})[:12],
         **settings,
         "scorax": scorax.__version__,
@@ -81,6 +82,15 @@ def _digest(tree: Any) -> str:
     arrays = {str(i): np.asarray(x) for i, x in enumerate(leaves) if eqx.is_array_like(x)}
     others = [_without_addresses(x) for x in (structure, *(x for x in leaves if not eqx.is_array_like(x)))]
     return hashlib.sha256((digest(arrays) + "".join(others)).encode()).hexdigest()[:12]
+
+
+def _digest_of_program(tree: Any) -> str:
+    """Whatever the order: NumPyro keeps some parts of a distribution in sets, whose order differs between processes."""
+    leaves, structure = jax.tree.flatten(tree)
+    arrays = [digest({"": np.asarray(x)}) for x in leaves if eqx.is_array_like(x)]
+    others = [_without_addresses(x) for x in leaves if not eqx.is_array_like(x)]
+    words = re.split(r"[^\w.<>-]+", _without_addresses(structure))
+    return hashlib.sha256("".join(sorted([*arrays, *others, *words])).encode()).hexdigest()[:12]
 
 
 def _without_addresses(x: Any) -> str:

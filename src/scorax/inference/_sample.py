@@ -14,16 +14,29 @@ from jaxtyping import Array, Key, PRNGKeyArray, UInt
 
 from scorax.inference._draws import Chains, layout_of
 from scorax.inference._frame import fits, frame_at_mode
-from scorax.inference._kernels import HMC, NUTS, AbstractKernel, Frame, LaplaceMetropolis, Target
+from scorax.inference._kernels import (
+    HMC,
+    MCLMC,
+    MEADS,
+    NUTS,
+    AbstractKernel,
+    AdjustedMCLMC,
+    ChEES,
+    Frame,
+    LaplaceMetropolis,
+    Target,
+)
 from scorax.inference._laplace import draw_laplace
 from scorax.inference._loop import RunFile, Setup, Start, Stop, run_chains
 from scorax.inference._model import AbstractModel
+from scorax.inference._pathfinder import Pathfinder, draw_pathfinder
 from scorax.inference._posterior import Posterior
 from scorax.inference._posterior_problem import posterior_problem
 from scorax.inference._problem import Problem
 from scorax.inference._program import Coordinates, Program
 from scorax.inference._progress import Progress, Report, reporter
 from scorax.inference._run_file import identity_of
+from scorax.inference._variational import Variational, draw_variational
 
 Model = TypeVar("Model", bound=AbstractModel[Any])
 
@@ -33,7 +46,7 @@ def sample(
     data: Any,
     *,
     key: PRNGKeyArray,
-    method: str | AbstractKernel = "nuts",
+    method: "str | Method" = "nuts",
     prior: Program | None = None,
     num_warmup: int = 500,
     num_samples: int = 500,
@@ -62,7 +75,8 @@ def sample(
         data: The container that `model.log_prob` takes.
         key: The same key gives the same draws.
         method: A kernel, such as `NUTS(target_accept_prob=0.95)`, or the name of one with its defaults: `"nuts"`, the
-            No-U-Turn sampler; `"laplace_metropolis"`, much faster where Laplace's method is good; `"hmc"`; or
+            No-U-Turn sampler; `"laplace_metropolis"`, much faster where Laplace's method is good; `"hmc"`, `"mclmc"`,
+            `"adjusted_mclmc"`, `"chees"`, `"meads"`; `"pathfinder"` and `"svi"`, approximations with a Pareto k; or
             `"auto"`, the second where a pilot says that it will do well, else the first (`posterior.method` says which
             it was; neither knows of modes that no chain has seen). Or `"laplace"`: independent draws from a Gaussian
             at the mode of the parameters (in unconstrained coordinates), in milliseconds where NUTS takes seconds. The
@@ -107,7 +121,7 @@ def sample(
     Source: Hoffman & Gelman (2014), arXiv:1111.4246; Phan, Pradhan & Jankowiak (2019), arXiv:1912.11554 (NumPyro);
         Tierney & Kadane (1986), doi:10.1080/01621459.1986.10478240 (Laplace).
     """
-    kernel = _kernel(method)
+    chosen = _method(method)
     _check_counts(num_warmup=(num_warmup, 0), num_samples=(num_samples, 1), num_chains=(num_chains, 1))
     if chain_method not in ("auto", "map", "vmap"):
         raise ValueError(f"chain_method must be 'auto', 'map' or 'vmap', not {chain_method!r}")
@@ -117,65 +131,87 @@ def sample(
     layout = layout_of(problem)
     keys = _chain_keys(key, jnp.asarray(np.arange(num_chains, dtype=np.uint32)))
     report = reporter(progress)
-    frame = precondition
-    if method == "auto":
-        kernel, frame = _choose(model, problem, key, frame, report)
-    elif frame is None and kernel is not None and kernel.needs_frame:
-        frame = frame_at_mode(model, problem)
-    if kernel is None:
+    chosen, frame = _settle(chosen, method, model, problem, key, precondition, report)
+    start = _start(problem.template, given)
+    if isinstance(chosen, Pathfinder):
+        chains = draw_pathfinder(
+            chosen, problem, layout, start, keys=keys, key=key, num_samples=num_samples, report=report
+        )
+    elif isinstance(chosen, Variational):
+        chains = draw_variational(chosen, problem, layout, start, keys=keys, num_samples=num_samples, report=report)
+    elif chosen is None:
         chains = draw_laplace(model, problem, layout, keys=keys, key=key, num_samples=num_samples, report=report)
     else:
         if chain_method == "auto":
-            alone = mesh is None and (jax.default_backend() != "cpu" or kernel.batches_well)
+            alone = mesh is None and (jax.default_backend() != "cpu" or chosen.batches_well)
             chain_method = "vmap" if alone else "map"
         warmup = num_warmup if adaptation is None else 0
-        setup = Setup(kernel, warmup, layout.moving, chain_method == "vmap", mesh, str(jax.random.key_impl(key)))
+        setup = Setup(chosen, warmup, layout.moving, chain_method == "vmap", mesh, str(jax.random.key_impl(key)))
         raw = np.asarray(_raw_keys(keys))
-        settings = {"kernel": str(kernel), "num_warmup": warmup, "num_chains": num_chains, "chain_method": chain_method}
+        settings = {"kernel": str(chosen), "num_warmup": warmup, "num_chains": num_chains, "chain_method": chain_method}
         chains = run_chains(
             setup,
             Target(problem, frame),
-            _start(problem.template, given),
+            start,
             keys=raw,
             num_samples=num_samples,
             adaptation=None if adaptation is None else {name: np.asarray(x) for name, x in adaptation.items()},
             stop=Stop(target_ess, target_rhat, time_limit),
             report=report,
-            file=None if checkpoint is None else RunFile(checkpoint, identity_of(problem, _raw_keys(key), settings)),
+            file=None
+            if checkpoint is None
+            else RunFile(checkpoint, identity_of(problem, frame, _raw_keys(key), settings)),
         )
     drawn = jax.device_put(chains.records)
     found = jax.device_put(dict(chains.adaptation))
     posterior = Posterior(
-        *layout.assemble(drawn["leaves"]), drawn["sites"], drawn["stats"], found, str(kernel or method)
+        *layout.assemble(drawn["leaves"]), drawn["sites"], drawn["stats"], found, str(chosen or method)
     )
     _warn_if_short(chains, posterior, num_samples, target_ess, target_rhat)
     return posterior
 
 
-_KERNELS: dict[str, Callable[[], AbstractKernel]] = {
+Method = AbstractKernel | Pathfinder | Variational
+
+_METHODS: dict[str, Callable[[], Method]] = {
+    "adjusted_mclmc": AdjustedMCLMC,
     "auto": NUTS,
+    "chees": ChEES,
     "hmc": HMC,
     "laplace_metropolis": LaplaceMetropolis,
+    "mclmc": MCLMC,
+    "meads": MEADS,
     "nuts": NUTS,
+    "pathfinder": Pathfinder,
+    "svi": Variational,
 }
 
 
-def _kernel(method: str | AbstractKernel) -> AbstractKernel | None:
-    """The kernel of that name; None for Laplace's method, which has none."""
-    if isinstance(method, AbstractKernel):
+def _method(method: str | Method) -> Method | None:
+    """The method of that name; None for Laplace's, which has no settings."""
+    if not isinstance(method, str):
         return method
     if method == "laplace":
         return None
-    if method not in _KERNELS:
-        known = ", ".join(map(repr, sorted([*_KERNELS, "laplace"])))
+    if method not in _METHODS:
+        known = ", ".join(map(repr, sorted([*_METHODS, "laplace"])))
         raise ValueError(f"method must be a kernel or one of {known}, not {method!r}")
-    return _KERNELS[method]()
+    return _METHODS[method]()
 
 
-def _choose(
-    model: AbstractModel[Any], problem: Problem, key: PRNGKeyArray, frame: Frame | None, report: Report
-) -> tuple[AbstractKernel, Frame | None]:
-    """Independent proposals where Laplace's method fits the posterior, NUTS where it does not or cannot be had."""
+def _settle(
+    chosen: Method | None,
+    method: str | Method,
+    model: AbstractModel[Any],
+    problem: Problem,
+    key: PRNGKeyArray,
+    frame: Frame | None,
+    report: Report,
+) -> tuple[Method | None, Frame | None]:
+    """The frame that a kernel needs; and for `"auto"`, independent proposals where they do well, else NUTS."""
+    if method != "auto":
+        needs = isinstance(chosen, AbstractKernel) and chosen.needs_frame and frame is None
+        return chosen, frame_at_mode(model, problem) if needs else frame
     report(Progress("choosing", 0, 1, math.nan, math.nan, 0))
     try:
         found = frame_at_mode(model, problem) if frame is None else frame

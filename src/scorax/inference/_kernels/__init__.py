@@ -1,7 +1,22 @@
 """Kernels: Markov chains' transitions behind one interface."""
 
+from scorax.inference._kernels._chees import ChEES
 from scorax.inference._kernels._hamiltonian import HMC, NUTS
 from scorax.inference._kernels._kernel import AbstractKernel, Frame, Point, Target
 from scorax.inference._kernels._laplace_metropolis import LaplaceMetropolis
+from scorax.inference._kernels._mclmc import MCLMC, AdjustedMCLMC
+from scorax.inference._kernels._meads import MEADS
 
-__all__ = ["HMC", "NUTS", "AbstractKernel", "Frame", "LaplaceMetropolis", "Point", "Target"]
+__all__ = [
+    "HMC",
+    "MCLMC",
+    "MEADS",
+    "NUTS",
+    "AbstractKernel",
+    "AdjustedMCLMC",
+    "ChEES",
+    "Frame",
+    "LaplaceMetropolis",
+    "Point",
+    "Target",
+]

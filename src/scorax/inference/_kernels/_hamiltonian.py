@@ -95,7 +95,7 @@ class NUTS(_Hamiltonian):
 
     Example:
         >>> sx.inference.NUTS(target_accept_prob=0.95)
-        NUTS(target_accept_prob=0.95, max_tree_depth=10, dense_mass=False)
+        NUTS(target_accept_prob=0.95)
 
     Source: Hoffman & Gelman (2014), arXiv:1111.4246; Phan, Pradhan & Jankowiak (2019), arXiv:1912.11554 (NumPyro).
     """
@@ -131,7 +131,7 @@ class HMC(_Hamiltonian):
 
     Example:
         >>> sx.inference.HMC(num_steps=8)
-        HMC(num_steps=8, target_accept_prob=0.8, dense_mass=False)
+        HMC(num_steps=8)
 
     Source: Neal (2011), arXiv:1206.1901.
     """
