@@ -78,6 +78,7 @@ def test_no_mean_moves(name):
     assert np.abs(t_statistics(before, after)).max() < 4.4
 
 
+@pytest.mark.slow
 def test_without_an_accept_step_they_do():
     """The same integrator at the same step size."""
     before, after, _ = pairs(*SETTINGS["mclmc"])

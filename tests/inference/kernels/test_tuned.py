@@ -26,7 +26,11 @@ KERNELS = {"mclmc": (MCLMC(), 4), "adjusted_mclmc": (AdjustedMCLMC(), 4), "chees
 KEY = jax.random.key(0)
 
 
-@pytest.fixture(params=KERNELS)
+# Compiling is the cost: a quarter of a minute for each of these.
+SLOW = ("chees", "meads")
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in KERNELS])
 def arguments(request):
     kernel, num_chains = KERNELS[request.param]
     return {

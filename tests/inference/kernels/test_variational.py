@@ -52,6 +52,7 @@ def test_a_guide_with_correlations_is_exact(guide):
     assert elbo[:, :20].mean() < elbo[:, -200:].mean() - 1
 
 
+@pytest.mark.slow
 def test_without_correlations_it_is_too_narrow_and_says_so():
     chains = draw("normal", CORRELATED)
     mean, covariance = posterior(CORRELATED)
@@ -67,10 +68,10 @@ def test_without_correlations_it_is_too_narrow_and_says_so():
 
 
 def test_chains_are_fits_of_their_own_and_another_call_compiles_nothing():
-    first = draw("normal", WIDE)
+    first = draw("multivariate", WIDE)
     with compilations() as count:
-        again = draw("normal", WIDE, num_samples=30)
-        other = draw("normal", CORRELATED, seed=1)
+        again = draw("multivariate", WIDE, num_samples=30)
+        other = draw("multivariate", CORRELATED, seed=1)
     assert count[0] == 0
     jax.tree.map(lambda x, y: np.testing.assert_array_equal(x[:, :30], y), first.records, again.records)
     assert not np.array_equal(first.adaptation["elbo"][0], first.adaptation["elbo"][1])
@@ -84,4 +85,4 @@ def test_a_guide_of_another_name_is_an_error():
 
 def test_no_fit_is_an_error():
     with pytest.raises(ValueError, match=r"found no fit in 4 of 4 chains.*lower learning_rate"):
-        draw("normal", np.nan * WIDE)
+        draw("multivariate", np.nan * WIDE)
