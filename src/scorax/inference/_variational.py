@@ -51,7 +51,7 @@ class Variational(eqx.Module):
 
     Args:
         guide: `"normal"`, independent numbers, too narrow where they are correlated; `"multivariate"`, with all
-            correlations; `"low_rank"`, with those of the square root of as many directions as there are numbers.
+            correlations; `"low_rank"`, with correlations along `sqrt(d)` directions, for `d` numbers.
         num_steps: Of Adam, whose rate falls to zero along half a cosine.
         learning_rate: The rate at the start.
         num_particles: Draws that each gradient averages over.
@@ -67,7 +67,7 @@ class Variational(eqx.Module):
     guide: str = eqx.field(static=True, default="normal")
     num_steps: int = eqx.field(static=True, default=2000)
     learning_rate: float = eqx.field(static=True, default=0.05)
-    num_particles: int = eqx.field(static=True, default=4)
+    num_particles: int = eqx.field(static=True, default=8)
 
     def __check_init__(self) -> None:
         if self.guide not in _GUIDES:

@@ -17,11 +17,11 @@ from scorax.inference._kernels._tuned import Chain, Found, Moved, TunedKernel, e
 
 
 class MCLMC(TunedKernel):
-    """Microcanonical Langevin Monte Carlo: the most effective draws a second, with a small bias.
+    """Microcanonical Langevin Monte Carlo: no accept step, a small bias, and ahead of `NUTS` in hundreds of dimensions.
 
-    There is no accept step. The error of the integrator biases the draws instead: variances of a normal posterior come
-    out too small by about `sqrt(desired_energy_var)`, 2 % at the default. `posterior.stats["energy_var"]` says what
-    the error was; where its mean is far above what is desired, as near the neck of a hierarchy, so is the bias.
+    The error of the integrator biases the draws: variances of a normal posterior come out too small by about
+    `sqrt(desired_energy_var)`, 2 % at the default. `posterior.stats["energy_var"]` says what the error was; where its
+    mean is far above what is desired, as near the neck of a hierarchy, so is the bias.
 
     Args:
         num_steps: Steps of the integrator from one draw to the next, two gradients each. Tuning takes
@@ -105,7 +105,7 @@ class MCLMC(TunedKernel):
 
 
 class AdjustedMCLMC(TunedKernel):
-    """Microcanonical trajectories with a Metropolis step: no bias, for more gradients an effective draw than `MCLMC`.
+    """Microcanonical trajectories with a Metropolis step: no bias, and often the fastest.
 
     Args:
         num_steps: Mean number of steps of a trajectory, above 1.1; each trajectory has its own, at random.
