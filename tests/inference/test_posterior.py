@@ -127,7 +127,7 @@ def test_summary_errors(arguments, message):
 
 
 def test_a_file_holds_everything(tmp_path, dtype):
-    posterior = make()
+    posterior = dataclasses.replace(make(), method="NUTS()", adaptation={"step_size": jnp.ones(2)})
     path = tmp_path / "posterior.npz"
     posterior.save(path)
     loaded = Posterior.load(path, like=LIKE)

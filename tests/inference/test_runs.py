@@ -127,6 +127,21 @@ def test_the_run_of_something_else_is_refused(tmp_path_factory, change, what):
     assert path.read_bytes() == before
 
 
+def test_kernels_of_another_package_keep_its_version(tmp_path, monkeypatch):
+    path, arguments = tmp_path / "run.npz", {**SETTINGS, "num_samples": 10, "method": "mclmc"}
+    sample(MODEL, DATA, checkpoint=path, **arguments)
+    monkeypatch.setattr("scorax.inference._sample.version", lambda package: "999")
+    with pytest.raises(ValueError, match=r"differs in blackjax \(.* there, 999 now\)"):
+        sample(MODEL, DATA, checkpoint=path, **arguments)
+
+
+@pytest.mark.parametrize("method", ["laplace", "pathfinder", "svi"])
+def test_what_is_for_chains_is_refused_elsewhere(tmp_path, method):
+    with pytest.raises(ValueError, match=f"target_ess, checkpoint are for methods that run chains; '{method}' draws"):
+        sample(MODEL, DATA, method=method, target_ess=100, checkpoint=tmp_path / "run.npz", **SETTINGS)
+    assert not list(tmp_path.iterdir())
+
+
 def test_another_version_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "run.npz"
     sample(MODEL, DATA, num_samples=10, checkpoint=path, **SETTINGS)
@@ -182,6 +197,17 @@ def test_stops_at_a_target():
     ess = min(float(effective_sample_size(x).min()) for x in posterior.sites.values())
     assert ess >= 299
     assert max(float(rhat(x).max()) for x in posterior.sites.values()) <= 1.05
+
+
+def test_the_last_draws_are_looked_at_whatever_time_there_was(tmp_path, monkeypatch):
+    """A target is missed only by draws that miss it: not for want of a look, nor because all came from a file."""
+    monkeypatch.setattr("scorax.inference._loop._SHARE", -1.0)
+    arguments = {**SETTINGS, "num_warmup": 200, "num_samples": 400, "target_ess": 50, "target_rhat": 1.1}
+    path = tmp_path / "run.npz"
+    for _ in range(2):
+        assert sample(MODEL, DATA, checkpoint=path, **arguments).num_draws == 400
+    with pytest.warns(UserWarning, match=r"size is \d+ \(of 100000\), the largest R-hat 1\.\d+"):
+        sample(MODEL, DATA, checkpoint=path, **{**arguments, "target_ess": 100_000})
 
 
 def test_a_target_out_of_reach_is_said_and_all_draws_are_kept():

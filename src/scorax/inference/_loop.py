@@ -16,32 +16,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt
+from jaxtyping import Array, Bool, Float, Int, UInt
 
 from scorax.inference._devices import SPLIT, WHOLE, agreed, is_first, on_host, over_devices, pad_chains
 from scorax.inference._draws import Chains, Record, join
 from scorax.inference._engine import engine
 from scorax.inference._interrupt import interrupts_as_requests
-from scorax.inference._kernels import AbstractKernel, Point, Target
+from scorax.inference._kernels import AbstractKernel, Target
 from scorax.inference._kernels._kernel import State, strongly_typed
 from scorax.inference._monitor import Convergence, convergence
 from scorax.inference._progress import Clock, Report
 from scorax.inference._run_file import read_run, write_run
+from scorax.inference._starts import Start, check_starts, find_start
 
 # Draws that one call of the compiled function can hold. It decides nothing about the result.
 _CHUNK = 100
 _SECONDS_PER_CHUNK = 0.5
-_STARTS = 100
-_JITTER = 0.1
 # Looking at the draws, and writing them, may take this share of the time.
 _SHARE = 0.05
-
-
-class Start(NamedTuple):
-    """Where chains start: near the values that are `given`, anywhere in (-2, 2) in all other coordinates."""
-
-    centre: Float[Array, " d"]
-    given: Bool[Array, " d"]
 
 
 class Setup(NamedTuple):
@@ -119,36 +111,36 @@ class _Run:
 
     def begin(self, start: Start, keys: np.ndarray, num_samples: int, adaptation: dict[str, np.ndarray] | None) -> None:
         """At the starts, or where the file left off."""
-        padded = pad_chains((keys, adaptation), self.setup.mesh)
-        arguments = (self.setup, self.target, start, *padded)
+        mesh = self.setup.mesh
+        # Tuning that looks at all chains must not see one twice: these are padded afterwards.
+        coupled = mesh is not None and self.setup.kernel.couples_chains
+        own_keys, own_adaptation = (x if coupled else pad_chains(x, mesh) for x in (keys, adaptation))
+        arguments: tuple[Any, ...] = (self.setup, self.target, start, own_keys, own_adaptation)
         self.clock = Clock(self.warmup + num_samples, self.num_chains)
         self.report(self.clock.progress("compiling", 0))
         found = None if self.file is None else read_run(*self.file)
         if found is None:
-            self.state, finite, slope = _first(*arguments)
-            _check_start(self.target, on_host(finite), on_host(slope))
+            state, finite, slope = _first(*arguments)
+            self.state = pad_chains(on_host(state), mesh) if coupled else state
+            check_starts(self.target, on_host(finite), on_host(slope))
             if self.file is not None:
                 # Where it cannot be written, that is better known now.
                 self._save(self.file)
             return
         self.done, leaves, draws = found
         _, structure = jax.tree.flatten(eqx.filter_eval_shape(_first, *arguments)[0])
-        self.state = jax.tree.unflatten(structure, pad_chains(leaves, self.setup.mesh))
+        self.state = jax.tree.unflatten(structure, pad_chains(leaves, mesh))
         if draws is not None:
             self.kept = [draws]
             self.divergences = _divergences(draws)
-
-    @property
-    def drawn(self) -> int:
-        """Draws kept of each chain."""
-        return max(self.done - self.warmup, 0)
 
     def sample(self, num_samples: int, stop: Stop, asked: Callable[[], bool]) -> None:
         """Go on until all is drawn, or it is time to stop."""
         total = self.warmup + num_samples
         saved = self.done
+        self._stop_at_target(stop)
         try:
-            for n in _chunks(self.done, self.warmup, total):
+            for n in _chunks(self.done, self.warmup, total) if self.ended == "done" else ():
                 fresh = self.done
                 self._advance(n)
                 if fresh == saved:
@@ -164,6 +156,9 @@ class _Run:
             self.ended = "interrupted"
         if self.done > saved:
             self._write(final=True)
+        if self.ended == "done":
+            # The last draws may not have been looked at.
+            self._stop_at_target(stop)
         if not self.kept:
             self._give_up(stop)
         self._trim(num_samples)
@@ -183,13 +178,21 @@ class _Run:
         if asked():
             return "interrupted"
         if self.kept and self.looking.allows(self.began):
-            with self.looking:
-                self.seen = convergence(_quantities(join(self.kept, axis=1)))
+            self._look()
         if stop.reached(self.seen):
             return "target"
         if stop.time_limit is not None and time.perf_counter() - self.began >= stop.time_limit and self.done < total:
             return "out of time"
         return "done"
+
+    def _stop_at_target(self, stop: Stop) -> None:
+        if self.kept and stop.target_ess is not None:
+            self._look()
+            self.ended = agreed_ending("target" if stop.reached(self.seen) else "done")
+
+    def _look(self) -> None:
+        with self.looking:
+            self.seen = convergence(_quantities(join(self.kept, axis=1)))
 
     def _give_up(self, stop: Stop) -> None:
         if self.ended == "out of time":
@@ -274,20 +277,6 @@ def _chunks(done: int, warmup: int, total: int) -> Iterator[int]:
         done, first = done + step, False
 
 
-def _check_start(target: Target, finite: np.ndarray, slope: np.ndarray) -> None:
-    if finite.all():
-        return
-    bad = np.flatnonzero(~finite)
-    coordinates = target.problem.coordinates(jnp.asarray(slope[bad[0]]))
-    sites = jax.tree.map(lambda x: ~np.isfinite(x).all(), coordinates)
-    names = sorted(name for name, wrong in sites.items() if wrong)
-    raise ValueError(
-        f"{_STARTS} starts of chain {bad[0]} (and {bad.size - 1} others) had no finite density with a finite gradient"
-        f"{' in ' + ', '.join(names) if names else ''}. Check that log_prob and prior are finite inside the "
-        "parameters' supports, and that initial= lies inside them, not at an edge."
-    )
-
-
 def _divergences(record: Record) -> int:
     return int(record["stats"]["diverging"].sum()) if "diverging" in record["stats"] else 0
 
@@ -331,7 +320,7 @@ def _first(
 
     def begin(keys: UInt[Array, "c w"], adaptation: dict[str, Array] | None) -> Any:
         both = jax.vmap(lambda key: jax.random.split(key))(jax.random.wrap_key_data(keys, impl=setup.key_impl))
-        points, finite = jax.lax.map(lambda key: _find_start(target, start, key), both[:, 0])
+        points, finite = jax.lax.map(lambda key: find_start(target, start, key), both[:, 0])
         state = setup.kernel.begin(target, points, both[:, 1], setup.num_warmup, adaptation)
         return strongly_typed(_raw(state, setup.key_impl)), finite, points.slope
 
@@ -339,26 +328,6 @@ def _first(
         spread = WHOLE if setup.kernel.couples_chains else SPLIT
         split = over_devices(begin, setup.mesh, (spread, spread), spread)
         return split(jnp.asarray(keys), jax.tree.map(jnp.asarray, adaptation))
-
-
-def _find_start(target: Target, start: Start, key: PRNGKeyArray) -> tuple[Point, Bool[Array, ""]]:
-    def draw(key: PRNGKeyArray) -> Float[Array, " d"]:
-        near, anywhere = jax.random.split(key)
-        d, dtype = start.centre.shape, start.centre.dtype
-        jittered = start.centre + _JITTER * jax.random.normal(near, d, dtype)
-        return jnp.where(start.given, jittered, jax.random.uniform(anywhere, d, dtype, -2, 2))
-
-    def again(carry: tuple[Int[Array, ""], Bool[Array, ""], Point]) -> Any:
-        point = target.point(target.inward(draw(jax.random.fold_in(key, carry[0]))))
-        return carry[0] + 1, jnp.isfinite(point.log_density) & jnp.isfinite(point.slope).all(), point
-
-    blank = jnp.zeros_like(start.centre)
-    _, finite, at = jax.lax.while_loop(
-        lambda carry: (carry[0] < _STARTS) & ~carry[1],
-        again,
-        (jnp.asarray(0, jnp.int32), jnp.asarray(False), Point(blank, blank.sum(), blank)),
-    )
-    return at, finite
 
 
 @eqx.filter_jit

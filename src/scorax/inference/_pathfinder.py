@@ -18,10 +18,10 @@ from scorax.inference._engine import engine
 from scorax.inference._independent import draw_all
 from scorax.inference._kernels import Point, Target
 from scorax.inference._kernels._tuned import each_chain, require_blackjax
-from scorax.inference._loop import Start, _find_start
 from scorax.inference._problem import Problem
 from scorax.inference._progress import Clock, Report
 from scorax.inference._psis import smooth_weights
+from scorax.inference._starts import Start, find_start
 
 _BATCH = 64
 _POOL = 4096
@@ -35,7 +35,7 @@ class Pathfinder(eqx.Module):
 
     Each path runs from a random start towards a mode, with a Gaussian at every step; the one nearest to the posterior
     is kept. `posterior.stats["pareto_k"]` says whether the weights can be believed (below 0.7) and `importance_ess`
-    how many independent draws they are worth, however many are asked for. Good starts for chains, too.
+    how many independent draws they are worth, however many are asked for.
 
     Args:
         num_paths: Paths from starts of their own.
@@ -96,17 +96,6 @@ def draw_pathfinder(
     return Chains(record)
 
 
-def pathfinder_starts(
-    settings: Pathfinder, problem: Problem, start: Start, *, key: PRNGKeyArray, keys: Key[Array, " c"]
-) -> Float[Array, "c d"]:
-    """A place for each chain to start at, in the coordinates of the problem, drawn by importance.
-
-    Raises:
-        ValueError: No path came to a Gaussian with a finite density.
-    """
-    return _places(_checked(_search(settings, problem, start, key)), keys)
-
-
 def _checked(pool: _Pool) -> _Pool:
     if not pool.usable:
         raise ValueError(
@@ -123,7 +112,7 @@ def _search(settings: Pathfinder, problem: Problem, start: Start, key: PRNGKeyAr
 
     def one(key: PRNGKeyArray) -> tuple[_Gaussian, Array, Array]:
         key_start, key_path, key_draw = jax.random.split(key, 3)
-        point, _ = _find_start(target, start, key_start)
+        point, _ = find_start(target, start, key_start)
         gaussian = _nearest(settings, target, point, key_path)
         q = gaussian.sample(key_draw, candidates)
         return gaussian, q, jax.lax.map(target.log_density, q, batch_size=_BATCH)
@@ -206,11 +195,6 @@ def _draw(
     which = _resampled(pool, jax.vmap(jax.random.fold_in)(keys[chain], number))
     records = jax.vmap(lambda q: record_of(problem, q, moving))(pool.q[which])
     return {**records, "stats": {"log_density": pool.log_density[which]}}
-
-
-@jax.jit
-def _places(pool: _Pool, keys: Key[Array, " c"]) -> Float[Array, "c d"]:
-    return pool.q[_resampled(pool, keys)]
 
 
 def _resampled(pool: _Pool, keys: Key[Array, " b"]) -> Int[Array, " b"]:

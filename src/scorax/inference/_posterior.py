@@ -118,7 +118,7 @@ class Posterior(eqx.Module, Generic[Model]):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one `.npz` file, all of it or nothing: a file that was there stays until the new one is complete."""
         groups = {"sites": self.sites, "stats": self.stats, "adaptation": self.adaptation}
-        write_posterior(path, self.moving, self.still, groups)
+        write_posterior(path, self.moving, self.still, groups, self.method)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, like: Model) -> "Posterior[Model]":

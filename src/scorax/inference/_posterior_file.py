@@ -17,11 +17,14 @@ _GROUPS = ("sites", "stats", "adaptation")
 Named = dict[str, Array]
 
 
-def write_posterior(path: str | os.PathLike[str], moving: Any, still: Any, groups: dict[str, Named]) -> None:
+def write_posterior(
+    path: str | os.PathLike[str], moving: Any, still: Any, groups: dict[str, Named], method: str
+) -> None:
     """Write a posterior, all of it or nothing."""
     named = {"moving": _named_arrays(moving), "still": _named_arrays(still), **groups}
     arrays = {f"{group}/{name}": np.asarray(x) for group, members in named.items() for name, x in members.items()}
-    write_archive(path, kind="posterior", version=_VERSION, header={"class": _class_name(moving)}, arrays=arrays)
+    header = {"class": _class_name(moving), "method": method}
+    write_archive(path, kind="posterior", version=_VERSION, header=header, arrays=arrays)
 
 
 def read_posterior(path: str | os.PathLike[str], like: Any) -> tuple[Any, ...]:
@@ -44,7 +47,7 @@ def read_posterior(path: str | os.PathLike[str], like: Any) -> tuple[Any, ...]:
             )
     moving, still = (_with_arrays(like, groups[group]) for group in ("moving", "still"))
     rest = ({name: _on_device(x) for name, x in groups[group].items()} for group in _GROUPS)
-    return eqx.filter(moving, eqx.is_array), still, *rest
+    return eqx.filter(moving, eqx.is_array), still, *rest, header.get("method", "")
 
 
 def _named_arrays(tree: Any) -> dict[str, Any]:

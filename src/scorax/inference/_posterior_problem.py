@@ -67,4 +67,5 @@ def _coordinates(program: Program, given: dict[str, Array]) -> Coordinates:
 
 
 def default_float() -> np.dtype:
+    """JAX's, in which inference works whatever the width of the model."""
     return np.dtype(jnp.result_type(float))

@@ -4,6 +4,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any, TypeVar
 
 import jax
@@ -27,18 +28,20 @@ from scorax.inference._kernels import (
     Target,
 )
 from scorax.inference._laplace import draw_laplace
-from scorax.inference._loop import RunFile, Setup, Start, Stop, run_chains
+from scorax.inference._loop import RunFile, Setup, Stop, run_chains
 from scorax.inference._model import AbstractModel
 from scorax.inference._pathfinder import Pathfinder, draw_pathfinder
 from scorax.inference._posterior import Posterior
 from scorax.inference._posterior_problem import posterior_problem
 from scorax.inference._problem import Problem
-from scorax.inference._program import Coordinates, Program
+from scorax.inference._program import Program
 from scorax.inference._progress import Progress, Report, reporter
 from scorax.inference._run_file import identity_of
+from scorax.inference._starts import start_of
 from scorax.inference._variational import Variational, draw_variational
 
 Model = TypeVar("Model", bound=AbstractModel[Any])
+Method = AbstractKernel | Pathfinder | Variational
 
 
 def sample(
@@ -46,7 +49,7 @@ def sample(
     data: Any,
     *,
     key: PRNGKeyArray,
-    method: "str | Method" = "nuts",
+    method: str | Method = "nuts",
     prior: Program | None = None,
     num_warmup: int = 500,
     num_samples: int = 500,
@@ -131,8 +134,18 @@ def sample(
     layout = layout_of(problem)
     keys = _chain_keys(key, jnp.asarray(np.arange(num_chains, dtype=np.uint32)))
     report = reporter(progress)
+    if not (method == "auto" or isinstance(chosen, AbstractKernel)):
+        _refuse_for_chains_only(
+            method,
+            adaptation=adaptation,
+            precondition=precondition,
+            target_ess=target_ess,
+            time_limit=time_limit,
+            checkpoint=checkpoint,
+            mesh=mesh,
+        )
     chosen, frame = _settle(chosen, method, model, problem, key, precondition, report)
-    start = _start(problem.template, given)
+    start = start_of(problem.template, given)
     if isinstance(chosen, Pathfinder):
         chains = draw_pathfinder(
             chosen, problem, layout, start, keys=keys, key=key, num_samples=num_samples, report=report
@@ -148,7 +161,13 @@ def sample(
         warmup = num_warmup if adaptation is None else 0
         setup = Setup(chosen, warmup, layout.moving, chain_method == "vmap", mesh, str(jax.random.key_impl(key)))
         raw = np.asarray(_raw_keys(keys))
-        settings = {"kernel": str(chosen), "num_warmup": warmup, "num_chains": num_chains, "chain_method": chain_method}
+        settings = {
+            "kernel": str(chosen),
+            "num_warmup": warmup,
+            "num_chains": num_chains,
+            "chain_method": chain_method,
+            **{package: version(package) for package in chosen.built_on},
+        }
         chains = run_chains(
             setup,
             Target(problem, frame),
@@ -170,8 +189,6 @@ def sample(
     _warn_if_short(chains, posterior, num_samples, target_ess, target_rhat)
     return posterior
 
-
-Method = AbstractKernel | Pathfinder | Variational
 
 _METHODS: dict[str, Callable[[], Method]] = {
     "adjusted_mclmc": AdjustedMCLMC,
@@ -220,6 +237,15 @@ def _settle(
     return (LaplaceMetropolis(), found) if fits(Target(problem, found), key) else (NUTS(), frame)
 
 
+def _refuse_for_chains_only(method: Any, **arguments: Any) -> None:
+    given = [name for name, value in arguments.items() if value is not None]
+    if given:
+        raise ValueError(
+            f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} for methods that run chains; {method!r} draws "
+            "independently. Leave it out, or use method='nuts'."
+        )
+
+
 def _check_counts(**counts: tuple[int, int]) -> None:
     for name, (value, least) in counts.items():
         if value < least:
@@ -251,13 +277,3 @@ def _chain_keys(key: PRNGKeyArray, chain: UInt[Array, " c"]) -> Key[Array, " c"]
 @jax.jit
 def _raw_keys(keys: Key[Array, "*c"]) -> UInt[Array, "*c w"]:
     return jax.random.key_data(keys)
-
-
-def _start(template: Coordinates, given: dict[str, Array]) -> Start:
-    flags = {name: np.full(value.shape, name in given) for name, value in template.items()}
-    # On the host: flattening is a handful of small compilations.
-    centre, near = (
-        np.concatenate([np.ravel(np.asarray(x)) for x in jax.tree.leaves(tree)] or [np.zeros(0)])
-        for tree in (template, flags)
-    )
-    return Start(jnp.asarray(centre), jnp.asarray(near.astype(bool)))

@@ -28,10 +28,10 @@ from scorax.inference._engine import engine
 from scorax.inference._independent import draw_all
 from scorax.inference._kernels import Target
 from scorax.inference._kernels._tuned import each_chain
-from scorax.inference._loop import Start, _find_start
 from scorax.inference._problem import Problem
 from scorax.inference._progress import Clock, Report
 from scorax.inference._psis import smooth_weights
+from scorax.inference._starts import Start, find_start
 
 _BATCH = 64
 _CHECKED = 1000
@@ -129,7 +129,7 @@ def _fit(settings: Variational, problem: Problem, start: Start, keys: Key[Array,
 
     def one(key: PRNGKeyArray) -> tuple[dist.Distribution, Array, Array, Array]:
         key_start, key_fit, key_check = jax.random.split(jax.random.fold_in(key, 0), 3)
-        point, _ = _find_start(target, start, key_start)
+        point, _ = find_start(target, start, key_start)
         guide = _GUIDES[settings.guide](program, init_loc_fn=init_to_value(values={"q": point.z}))
         svi = SVI(program, guide, optax_to_numpyro(optax.adam(schedule)), Trace_ELBO(settings.num_particles))
         begun = svi.init(key_fit)

@@ -6,7 +6,7 @@ import numpyro.distributions as dist
 
 from scorax.inference import iid_prior
 from scorax.inference._posterior_problem import posterior_problem
-from scorax.inference._sample import _start
+from scorax.inference._starts import start_of
 from tests.inference.toys import Things, some_measurements
 
 K = 3
@@ -40,4 +40,4 @@ def standardised(level, covariance):
 def problem_and_start(covariance):
     """What `sample` makes of it."""
     problem, given = posterior_problem(MODEL, DATA, prior(covariance), None)
-    return problem, _start(problem.template, given)
+    return problem, start_of(problem.template, given)

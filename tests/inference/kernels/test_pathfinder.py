@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scorax.inference._draws import layout_of
-from scorax.inference._pathfinder import Pathfinder, draw_pathfinder, pathfinder_starts
+from scorax.inference._pathfinder import Pathfinder, draw_pathfinder
 from scorax.inference._sample import _chain_keys
 from tests.inference.compilations import compilations
 from tests.inference.kernels.gaussian import CORRELATED, WIDE, problem_and_start, standardised
@@ -62,17 +62,6 @@ def test_a_draw_does_not_depend_on_how_many_there_are_and_others_compile_nothing
         other = draw(CORRELATED, seed=1)
     assert count[0] == 0
     assert not np.array_equal(other["sites"]["level"][:, :70], many["sites"]["level"])
-
-
-def test_starts_are_draws():
-    problem, start = problem_and_start(CORRELATED)
-    at = pathfinder_starts(PATHS, problem, start, key=jax.random.key(0), keys=keys(0, 200))
-    assert at.shape == (200, 3)
-    z = standardised(at, CORRELATED)
-    np.testing.assert_allclose(z.mean(0), 0, atol=5 * 200**-0.5)
-    np.testing.assert_allclose(z.std(0), 1, atol=5 * 200**-0.5)
-    two = pathfinder_starts(PATHS, problem, start, key=jax.random.key(0), keys=keys(0, 2))
-    np.testing.assert_array_equal(two, at[:2])
 
 
 def test_progress():

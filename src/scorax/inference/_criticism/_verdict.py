@@ -69,7 +69,7 @@ def verdict(posterior: Posterior[Any], *, max_tree_depth: int = 10) -> Verdict:
 
     Args:
         posterior: The draws.
-        max_tree_depth: As given to `sample`.
+        max_tree_depth: As given to `NUTS`.
 
     Example:
         >>> battles = sx.data.Comparisons.from_arrays([0, 0, 1, 0], [1, 1, 0, 1], [1.0, 1.0, 1.0, 0.5])
@@ -239,7 +239,7 @@ def _pareto(values: np.ndarray, _: int) -> Iterator[Finding]:
     if not worst <= _LARGEST_K:
         yield Finding(
             "pareto_k",
-            f"The approximation does not cover the posterior of the scales (Pareto k {worst:.2f}, above {_LARGEST_K})",
+            f"The approximation does not cover the posterior (Pareto k {worst:.2f}, above {_LARGEST_K})",
             "Use method='nuts'.",
         )
 
@@ -249,8 +249,8 @@ def _proposals(values: np.ndarray, _: int) -> Iterator[Finding]:
     if not least >= _LEAST_ESS:
         yield Finding(
             "importance_ess",
-            f"The draws of the scales are worth {least:.0f} independent ones, fewer than {_LEAST_ESS}",
-            "The marginal of the scales is far from its approximation: use method='nuts'.",
+            f"All draws together are worth {least:.0f} independent ones, fewer than {_LEAST_ESS}",
+            "The posterior is far from its approximation: use method='nuts'.",
         )
 
 

@@ -78,6 +78,8 @@ class AbstractKernel(eqx.Module):
     """Whether `begin` does all the tuning, in one call; else `step` does, in the first `num_warmup` steps."""
     couples_chains: ClassVar[bool]
     """Whether tuning looks at all chains together. Sampling never does."""
+    built_on: ClassVar[tuple[str, ...]] = ()
+    """Packages besides NumPyro whose versions a run in a file must keep."""
     needs_frame: ClassVar[bool] = False
     """Whether it samples only where the density is near the standard normal."""
 

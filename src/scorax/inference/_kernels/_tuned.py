@@ -36,6 +36,7 @@ class TunedKernel(AbstractKernel):
     """A kernel of blackjax, tuned by blackjax before the first draw."""
 
     tunes_before: ClassVar[bool] = True
+    built_on: ClassVar[tuple[str, ...]] = ("blackjax",)
 
     @abc.abstractmethod
     def tune(

@@ -1,0 +1,69 @@
+"""Where chains start: near what is given, anywhere else at random, and always where the density is finite."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from scorax.inference._kernels import Point, Target
+from scorax.inference._program import Coordinates
+
+_STARTS = 100
+_JITTER = 0.1
+
+
+class Start(NamedTuple):
+    """Where chains start: near the values that are `given`, anywhere in (-2, 2) in all other coordinates."""
+
+    centre: Float[Array, " d"]
+    given: Bool[Array, " d"]
+
+
+def start_of(template: Coordinates, given: dict[str, Array]) -> Start:
+    """The start at the template's values of the sites that are given."""
+    flags = {name: np.full(value.shape, name in given) for name, value in template.items()}
+    # On the host: flattening is a handful of small compilations.
+    centre, near = (
+        np.concatenate([np.ravel(np.asarray(x)) for x in jax.tree.leaves(tree)] or [np.zeros(0)])
+        for tree in (template, flags)
+    )
+    return Start(jnp.asarray(centre), jnp.asarray(near.astype(bool)))
+
+
+def find_start(target: Target, start: Start, key: PRNGKeyArray) -> tuple[Point, Bool[Array, ""]]:
+    """A point for one chain, and whether density and gradient are finite there: the first of a hundred tries."""
+
+    def draw(key: PRNGKeyArray) -> Float[Array, " d"]:
+        near, anywhere = jax.random.split(key)
+        d, dtype = start.centre.shape, start.centre.dtype
+        jittered = start.centre + _JITTER * jax.random.normal(near, d, dtype)
+        return jnp.where(start.given, jittered, jax.random.uniform(anywhere, d, dtype, -2, 2))
+
+    def again(carry: tuple[Int[Array, ""], Bool[Array, ""], Point]) -> Any:
+        point = target.point(target.inward(draw(jax.random.fold_in(key, carry[0]))))
+        return carry[0] + 1, jnp.isfinite(point.log_density) & jnp.isfinite(point.slope).all(), point
+
+    blank = jnp.zeros_like(start.centre)
+    _, finite, at = jax.lax.while_loop(
+        lambda carry: (carry[0] < _STARTS) & ~carry[1],
+        again,
+        (jnp.asarray(0, jnp.int32), jnp.asarray(False), Point(blank, blank.sum(), blank)),
+    )
+    return at, finite
+
+
+def check_starts(target: Target, finite: np.ndarray, slope: np.ndarray) -> None:
+    """Raise `ValueError` for a chain that found none, naming the sites whose gradient is not finite."""
+    if finite.all():
+        return
+    bad = np.flatnonzero(~finite)
+    coordinates = target.problem.coordinates(jnp.asarray(slope[bad[0]]))
+    sites = jax.tree.map(lambda x: ~np.isfinite(x).all(), coordinates)
+    names = sorted(name for name, wrong in sites.items() if wrong)
+    raise ValueError(
+        f"{_STARTS} starts of chain {bad[0]} (and {bad.size - 1} others) had no finite density with a finite gradient"
+        f"{' in ' + ', '.join(names) if names else ''}. Check that log_prob and prior are finite inside the "
+        "parameters' supports, and that initial= lies inside them, not at an edge."
+    )
