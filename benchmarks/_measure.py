@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from benchmarks._ceilings import Ceilings
-from benchmarks._row import Call, Case, Peer, Row
+from benchmarks._row import Case, Peer, Row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,15 @@ class Timing:
 
 
 @dataclasses.dataclass(frozen=True)
+class Spread:
+    """A number that every run gives: its median, its least and its largest."""
+
+    median: float
+    least: float
+    largest: float
+
+
+@dataclasses.dataclass(frozen=True)
 class PeerResult:
     """A peer's time for the row's work."""
 
@@ -34,6 +43,7 @@ class PeerResult:
     ratio: float | None = None
     """Its time over the row's: median over neighbouring runs, which a drifting clock speed cannot bend."""
     error: float | None = None
+    facts: dict[str, Spread] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +65,7 @@ class Result:
     peak_of: str | None
     """`program`: arguments, outputs and temporaries of the compiled program; `process`: growth of the process."""
     error: float | None
-    facts: dict[str, float]
+    facts: dict[str, Spread]
     peers: tuple[PeerResult, ...]
     goals: dict[str, float]
 
@@ -73,11 +83,10 @@ def measure(row: Row, ceilings: Ceilings, *, budget: float) -> Result:
     with jax.enable_x64(row.x64):
         case = row.build()
         jax.clear_caches()
-        first, result = _timed(case.call, case.self_timed)
+        first, result = _timed(case, case.self_timed)
         peak, peak_of = _peak(case)
-        own, others = _alternate(case, budget, least=5 if first.wall < budget else 2)
+        own, others = _alternate(case, budget, least=5 if case.facts or first.wall < budget else 2)
         timing = _timing(own)
-        facts = {} if case.facts is None else case.facts(result, timing.seconds)
         error = None if case.error is None else case.error(result)
     floor, bound = _floor(case, ceilings)
     return Result(
@@ -93,7 +102,7 @@ def measure(row: Row, ceilings: Ceilings, *, budget: float) -> Result:
         peak,
         peak_of,
         error,
-        facts,
+        _spreads(own),
         tuple(others),
         dict(case.goals),
     )
@@ -103,13 +112,16 @@ def measure(row: Row, ceilings: Ceilings, *, budget: float) -> Result:
 class _Run:
     wall: float
     cpu: float | None
+    facts: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
-def _timed(call: Call, self_timed: bool) -> tuple[_Run, Any]:
+def _timed(work: Case | Peer, self_timed: bool) -> tuple[_Run, Any]:
+    assert work.call is not None
     start, cpu = time.perf_counter(), time.process_time()
-    result = jax.block_until_ready(call())
+    result = jax.block_until_ready(work.call())
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-    return (_Run(float(result), None) if self_timed else _Run(wall, cpu)), result
+    facts = {} if work.facts is None else work.facts(result, cpu)
+    return (_Run(float(result), None, facts) if self_timed else _Run(wall, cpu, facts)), result
 
 
 def _alternate(case: Case, budget: float, *, least: int, most: int = 60) -> tuple[list[_Run], list[PeerResult]]:
@@ -117,7 +129,7 @@ def _alternate(case: Case, budget: float, *, least: int, most: int = 60) -> tupl
     own: list[_Run] = []
     peers = [_Contestant(peer, case.self_timed) for peer in case.peers]
     while len(own) < most and (len(own) < least or sum(run.wall for run in own) < budget):
-        own.append(_timed(case.call, case.self_timed)[0])
+        own.append(_timed(case, case.self_timed)[0])
         for contestant in peers:
             contestant.turn(own[-1].wall, budget)
     return own, [contestant.result() for contestant in peers]
@@ -138,12 +150,13 @@ class _Contestant:
         """One run after a run of the row that took `own` seconds. A first run that is short is only a warm-up."""
         if self.peer.call is None or self.spent >= budget:
             return
-        run, result = _timed(self.peer.call, self.self_timed)
+        run, result = _timed(self.peer, self.self_timed)
         if not self.warm and run.wall < budget:
             self.warm = True
-            run, result = _timed(self.peer.call, self.self_timed)
+            run, result = _timed(self.peer, self.self_timed)
         self.spent += run.wall
-        self.runs.append(_Run(run.wall * self.peer.times, None if run.cpu is None else run.cpu * self.peer.times))
+        cpu = None if run.cpu is None else run.cpu * self.peer.times
+        self.runs.append(_Run(run.wall * self.peer.times, cpu, run.facts))
         self.ratios.append(self.runs[-1].wall / own)
         if self.peer.error is not None:
             self.error = self.peer.error(result)
@@ -152,7 +165,13 @@ class _Contestant:
         """Its row in the report."""
         if not self.runs:
             return PeerResult(self.peer.name)
-        return PeerResult(self.peer.name, _timing(self.runs), statistics.median(self.ratios), self.error)
+        ratio = statistics.median(self.ratios)
+        return PeerResult(self.peer.name, _timing(self.runs), ratio, self.error, _spreads(self.runs))
+
+
+def _spreads(runs: list[_Run]) -> dict[str, Spread]:
+    columns = {name: [run.facts[name] for run in runs] for name in runs[0].facts}
+    return {name: Spread(statistics.median(values), min(values), max(values)) for name, values in columns.items()}
 
 
 def _timing(runs: list[_Run]) -> Timing:

@@ -48,8 +48,12 @@ def result_text(result: Result, ceilings: Ceilings) -> str:
         _memory(result),
         "" if result.error is None else f"{result.error:.0e}",
     )
-    facts = [f"{name} {value:.4g}" for name, value in result.facts.items()]
-    return "\n".join([_line(cells), *("    " + line for line in (*facts, *map(_peer, result.peers), *_goals(result)))])
+    peers = [line for peer in result.peers for line in (_peer(peer), *("  " + fact for fact in _facts(peer)))]
+    return "\n".join([_line(cells), *("    " + line for line in (*_facts(result), *peers, *_goals(result)))])
+
+
+def _facts(result: Result | PeerResult) -> list[str]:
+    return [f"{name} {x.median:.4g} ({x.least:.4g} to {x.largest:.4g})" for name, x in result.facts.items()]
 
 
 def _peer(peer: PeerResult) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 
 Call = Callable[[], Any]
+Facts = Callable[[Any, float], dict[str, float]]
+"""Further numbers of one run, from what it returned and the seconds of processor time that it took."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +23,8 @@ class Peer:
     """Of what `call` returned, in the unit of the row's own error."""
     times: float = 1.0
     """How many such calls make up the row's work, where all of it would take too long."""
+    facts: Facts | None = None
+    """As of a case."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +41,8 @@ class Case:
     peers: Sequence[Peer] = ()
     program: Callable[[], jax.stages.Compiled] | None = None
     """The compiled program, for its memory; without one the growth of the process is measured."""
-    facts: Callable[[Any, float], dict[str, float]] | None = None
-    """Further numbers, from what `call` returned and the seconds that it took."""
+    facts: Facts | None = None
+    """The report gives their medians over runs, and how far the runs lie apart."""
     goals: dict[str, float] = dataclasses.field(default_factory=dict)
     """Upper bounds: of `seconds`, `cpu_seconds`, `error`, or `slower_than`, the ratio to the first peer's time."""
     self_timed: bool = False

@@ -1,6 +1,7 @@
 """The command line in this process: its status and what it wrote, and small files to feed it."""
 
 import io
+import os
 import sys
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from scorax.cli import main
+from scorax.cli._session import compiled_programs
 
 
 class Run(NamedTuple):
@@ -38,6 +40,17 @@ def battles(tmp_path):
     path = tmp_path / "battles.csv"
     path.write_text(battles_csv(np.random.default_rng(0)))
     return path
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """The test session's compilation cache, and no other trace in the user's home."""
+    return {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": compiled_programs(),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
 
 
 def battles_csv(generator):

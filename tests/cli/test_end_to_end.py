@@ -1,29 +1,16 @@
 """The command as people run it: a process of its own, a pipe, Ctrl-C."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 
 import numpy as np
-import pytest
 
-from scorax.cli._session import compiled_programs
+from scorax.inference._archive import read_archive
 
 COMMAND = [sys.executable, "-W", "error", "-m", "scorax.cli"]
-
-
-@pytest.fixture
-def environment(tmp_path):
-    """The test session's compilation cache, and no other trace in the user's home."""
-    return {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": compiled_programs(),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-    }
 
 
 def test_main_job(battles, tmp_path, environment):
@@ -73,15 +60,27 @@ def test_quiet_keeps_standard_error_empty(battles, environment):
 
 
 def test_interrupt_while_sampling_keeps_what_was_drawn(battles, tmp_path, environment):
+    run = tmp_path / "run.npz"
     process = subprocess.Popen(
-        [*COMMAND[:1], *COMMAND[3:], "rank", str(battles), "--draws", "10000000", "--format", "json"],
+        [
+            *COMMAND[:1],
+            *COMMAND[3:],
+            "rank",
+            str(battles),
+            "--draws",
+            "10000000",
+            "--format",
+            "json",
+            "--resume",
+            str(run),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
     )
     assert process.stderr is not None
-    while "sampling" not in process.stderr.readline():
+    while not process.stderr.readline().startswith("sampling"):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -89,6 +88,10 @@ def test_interrupt_while_sampling_keeps_what_was_drawn(battles, tmp_path, enviro
     assert "interrupted: the posterior holds" in err
     assert "Traceback" not in err
     assert [row["rank"] for row in json.loads(out)] == [1, 2, 3, 4]
+    # All that was reported is in the file, too.
+    assert f"the same command goes on from {run}\n" in err
+    _, header = read_archive(run, kind="run", version=1)
+    assert f"holds {header['arrays']['stats/log_density']['shape'][1]} of 10000000 draws" in err
 
 
 def test_interrupt_before_the_first_draw_leaves_nothing(battles, tmp_path, environment):

@@ -43,10 +43,17 @@ def test_table_and_csv(scorax, ratings):
 
 def test_nuts_writes_all_files(scorax, ratings, tmp_path):
     out = tmp_path / "out"
-    status, _, err = scorax("judge", ratings, "--monotone", "stochastic", "--out", out, *NUTS)
+    kept = ["--resume", tmp_path / "run.npz"]
+    status, _, err = scorax("judge", ratings, "--monotone", "stochastic", "--out", out, *kept, *NUTS)
     assert (status, err) == (0, "")
     names = ["judges.csv", "leaderboard.csv", "leaderboard.json", "leaderboard.png", "posterior.npz", "simplex.png"]
     assert sorted(path.name for path in out.iterdir()) == names
+    # The run is in its file: the same command reports the same, and another rule is another run.
+    again = scorax("judge", ratings, "--monotone", "stochastic", "--format", "json", *kept, *NUTS)
+    assert json.loads(again.out) == json.loads((out / "leaderboard.json").read_text())
+    other = scorax("judge", ratings, "--monotone", "lowest", *kept, *NUTS)
+    assert (other.status, other.out) == (2, "")
+    assert "holds a run that this call does not continue: it differs in model and prior." in other.err
 
 
 def test_columns_levels_and_a_single_candidate(scorax, tmp_path):

@@ -6,6 +6,14 @@ import sys
 import pytest
 
 import scorax as sx
+from scorax.cli._options import Kernel
+
+# Options of both that sample, and words that their help must not lack.
+LONG_RUNS = [
+    *("--kernel", "--target-ess", "--time-limit", "--resume", "--devices"),
+    *(kernel.value for kernel in Kernel),
+    *("with --target-ess 10000", "R-hat", "90s, 10m or 2h", "to the last bit", "accelerators"),
+]
 
 
 def test_version(scorax):
@@ -20,16 +28,18 @@ def test_version(scorax):
             ("rank",),
             ["--method", "--ties", "--scale", "--level", "--seed", "--format", "--out", "--no-plot", "--quiet",
              "--debug", "--item-a-column", "--item-b-column", "--outcome-column", "--weight-column",
-             "--prior-precision", "--on-disconnected", "--draws", "--warmup", "--chains",
+             "--prior-precision", "--on-disconnected", "--draws", "--warmup", "--chains", *LONG_RUNS,
              "Examples", "Exit status", "standard input"],
         ),
         (("judge",), ["--levels", "--candidate-column", "--judge-column", "--item-column", "--label-column",
-                      "--gold-column", "--monotone", "--method", "Examples", "Exit status"]),
+                      "--gold-column", "--monotone", "--method", *LONG_RUNS, "Examples", "Exit status"]),
         (("data",), ["list", "show", "export"]),
         (("doctor",), ["Exit status"]),
     ],
 )  # fmt: skip
-def test_help_reads_like_a_manual(scorax, arguments, words):
+def test_help_reads_like_a_manual(scorax, monkeypatch, arguments, words):
+    # Wide enough for no phrase to be broken.
+    monkeypatch.setenv("COLUMNS", "1000")
     status, out, err = scorax(*arguments, "--help")
     assert (status, err) == (0, "")
     assert [word for word in words if word not in out] == []
@@ -63,7 +73,10 @@ def test_without_the_extra_one_line_says_what_to_install():
     ("arguments", "words"),
     [
         (("rank",), "Missing argument 'FILE'"),
-        (("rank", "x.csv", "--method", "magic"), "'magic' is not one of 'mle', 'map', 'laplace', 'nuts'"),
+        (
+            ("rank", "x.csv", "--method", "magic"),
+            "'magic' is not one of 'mle', 'map', 'laplace', 'pathfinder', 'svi', 'nuts'",
+        ),
         (("rank", "x.csv", "--level", "95"), "--level must lie between 0 and 1, such as 0.95, not 95"),
         (("rank", "x.csv", "--plot"), "--plot needs a folder to draw into: add --out DIR"),
         (("rank", "x.csv", "--method", "nuts", "--prior-precision", "2"), "belongs to --method map"),

@@ -153,14 +153,17 @@ def test_no_plot(scorax, battles, tmp_path):
 
 
 @pytest.mark.engine
-def test_laplace_keeps_its_posterior(scorax, battles, tmp_path):
-    options = ["--method", "laplace", "--draws", "100", "--format", "json", "--quiet"]
+@pytest.mark.parametrize("method", ["laplace", pytest.param("pathfinder", marks=pytest.mark.slow), "svi"])
+def test_approximations_keep_their_posterior(scorax, battles, tmp_path, method):
+    options = ["--method", method, "--draws", "100", "--format", "json", "--quiet"]
     first = rows(
         scorax("rank", battles, "--ties", "half", "--out", tmp_path / "out", "--no-plot", "--seed", "3", *options)
     )
     again = rows(scorax("rank", battles, "--ties", "half", "--seed", "3", *options))
     other = rows(scorax("rank", battles, "--ties", "half", "--seed", "4", *options))
     assert first == again != other
+    # The ladder is steep: the top and the bottom are never in doubt.
+    assert (first[0]["item"], first[-1]["item"]) == ("dog", "ant")
     assert (tmp_path / "out" / "posterior.npz").exists()
 
 

@@ -146,7 +146,9 @@ def test_initial_is_where_chains_start():
         problem, given = posterior_problem(MODEL, some_measurements(0), None, initial)
         setup = _loop.Setup(NUTS(), 300, (True,), False, None, "threefry2x32")
         keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(0))))
-        state, finite, _ = _loop._first(setup, Target(problem, None), start_of(problem.template, given), keys, None)
+        state, finite, _ = _loop._first(
+            setup, Target(problem, None), start_of(problem.template, given).of_chains(len(keys)), keys, None
+        )
         assert finite.all()
         level, scale = state.z[:, :3], jnp.exp(state.z[:, 3])
         # Jitter is a tenth.

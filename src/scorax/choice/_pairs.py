@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scorax.choice._pair_derivatives import OutcomeDerivatives, pair_approach, pair_derivatives, pair_meat
 from scorax.data import Comparisons, PairCounts
 from scorax.inference import AbstractModel, AbstractSolver, Newton, weighted_total
+from scorax.numerics import available_dtype
 
 # Above this many items a dense table costs more memory than most data sets have rows.
 _LARGEST_TABLE = 2048
@@ -132,6 +133,7 @@ def initial_leaves(n_items: int, *, order_effect: bool, n_features: int, dtype: 
     """Zeros: all items equal, nothing has an effect."""
     if n_items < 2:
         raise ValueError(f"a comparison needs two items; n_items is {n_items}")
+    dtype = available_dtype(dtype)
     effect = jnp.zeros((), dtype) if order_effect else None
     return Shared(jnp.zeros(n_items, dtype), effect, jnp.zeros(n_features, dtype) if n_features else None)
 

@@ -13,7 +13,7 @@ from numpyro.distributions import constraints
 
 from scorax.data import Rankings
 from scorax.inference import AbstractModel, AbstractSolver, Newton, parameter
-from scorax.numerics import masked_logsumexp, masked_where, suffix_logsumexp
+from scorax.numerics import available_dtype, masked_logsumexp, masked_where, suffix_logsumexp
 
 
 def plackett_luce_log_prob(
@@ -65,7 +65,7 @@ class PlackettLuce(AbstractModel[Rankings]):
     @classmethod
     def init(cls, n_items: int, *, dtype: Any = float) -> "PlackettLuce":
         """All strengths equal: where `fit` and `sample` start, and what gives them shapes and dtype."""
-        return cls(jnp.zeros(n_items, dtype))
+        return cls(jnp.zeros(n_items, available_dtype(dtype)))
 
     def log_prob(self, data: Rankings) -> Float[Array, " n"]:
         """Log-probability of one observation of each ranking."""

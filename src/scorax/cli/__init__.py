@@ -15,7 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows `scorax`; those of the process if None.
 
     Returns:
-        The exit status: 0 success, 1 a check of `doctor` failed or an internal error, 2 bad input, 130 interrupted.
+        The exit status: 0 success, 1 a check of `doctor` failed or an internal error, 2 bad input or a time limit that
+        passed before the first draw, 130 interrupted.
 
     Example:
         >>> main(["--version"])

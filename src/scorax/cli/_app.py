@@ -8,7 +8,7 @@ from scorax import __version__
 from scorax.cli._data import data_app
 from scorax.cli._doctor import doctor
 from scorax.cli._judge import judge
-from scorax.cli._options import manual
+from scorax.cli._options import EXIT_STATUS, manual
 from scorax.cli._rank import rank
 
 _EXIT_STATUS = (
@@ -52,8 +52,8 @@ def scorax(
     """
 
 
-app.command(help=manual(rank), epilog=_EXIT_STATUS)(rank)
-app.command(help=manual(judge), epilog=_EXIT_STATUS)(judge)
+app.command(help=manual(rank), epilog=EXIT_STATUS)(rank)
+app.command(help=manual(judge), epilog=EXIT_STATUS)(judge)
 app.add_typer(data_app, name="data")
 app.command(help=manual(doctor), epilog="[bold]Exit status[/bold]: 0 if all is well, 1 if the self-check fails.")(
     doctor

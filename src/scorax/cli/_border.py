@@ -1,7 +1,6 @@
 """The border between commands and the shell: what fails becomes one message and an exit status."""
 
 import os
-import re
 import sys
 import traceback
 
@@ -9,18 +8,11 @@ import typer
 
 from scorax.cli._app import app
 from scorax.cli._session import INTERRUPTED
+from scorax.cli._words import in_words_of_the_shell
 
 BAD_INPUT = 2
 # What a process that was killed by the closing of its pipe would return.
 _PIPE_CLOSED = 141
-_ADVICE = (
-    (r"outcomes=\{'?([^':]*)'?: ([\d.]+), \.\.\.\}", r"--outcome-value '\1=\2'"),
-    (r"outcomes=\{\.\.\.\}", "--outcome-value WORD=NUMBER"),
-    (r"(?<![/'\w])item_([ab])(?![/'\w])(=\.\.\.)?", r"--item-\1-column"),
-    (r"\b(outcome|weight|item|judge|label|candidate|gold|ranking|rank)=\.\.\.", r"--\1-column"),
-    (r"\blevels=(\[\.\.\.\]|\.\.\.)", "--levels"),
-    (r"\bUse BradleyTerry\b", "Use --ties half"),
-)
 
 
 def run(arguments: list[str]) -> int:
@@ -33,8 +25,8 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
     except typer.Exit as over:
         return over.exit_code
-    except KeyboardInterrupt:
-        print("\nscorax: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print("\nscorax: interrupted", *interrupt.args, sep="; ", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # Nobody reads on, as in `scorax rank ... | head`; nor will they read what the interpreter flushes at exit.
@@ -66,12 +58,5 @@ def _message(error: Exception) -> str | None:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     # An `ImportError` without a name was written for people: which extra to install.
     if isinstance(error, ValueError | OSError) or (isinstance(error, ImportError) and error.name is None):
-        return "\n  ".join(_in_words_of_the_shell(str(error)).splitlines())
+        return "\n  ".join(in_words_of_the_shell(str(error)).splitlines())
     return None
-
-
-def _in_words_of_the_shell(message: str) -> str:
-    """The same advice with the command line's options in place of the library's arguments."""
-    for pattern, option in _ADVICE:
-        message = re.sub(pattern, option, message)
-    return message

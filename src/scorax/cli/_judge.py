@@ -7,6 +7,7 @@ import typer
 
 from scorax.cli import _options as options
 from scorax.cli._options import choice, column
+from scorax.cli._sampling import sampling
 
 
 class Method(StrEnum):
@@ -35,13 +36,14 @@ def judge(
         ),
     ],
     method: Annotated[
-        Method,
+        Method | None,
         choice(
-            "nuts: a posterior by sampling. map: the mode, under priors worth at least half a label for every possible "
-            "error; quick and rough, and with --monotone none only.",
+            "nuts: a posterior by Markov chains (--kernel says which). map: the mode, under priors worth at least half "
+            "a label for every possible error; quick and rough, and with --monotone none only.",
             "METHOD",
+            "nuts",
         ),
-    ] = Method.NUTS,
+    ] = None,
     monotone: Annotated[
         Monotone,
         choice(
@@ -59,10 +61,15 @@ def judge(
     label_column: Annotated[str | None, column("The label given.", "label or rating")] = None,
     candidate_column: Annotated[str | None, column("Whose work the item is.", "candidate or model, if there")] = None,
     gold_column: Annotated[str | None, column("The true label, empty where unknown.", "gold, if there")] = None,
-    draws: options.Draws = 500,
+    kernel: options.Chosen = None,
+    draws: options.Draws = None,
     warmup: options.Warmup = 500,
     chains: options.Chains = 4,
     seed: options.Seed = 0,
+    target_ess: options.TargetEss = None,
+    time_limit: options.TimeLimit = None,
+    resume: options.Resume = None,
+    devices: options.Devices = None,
     level: options.Level = 0.95,
     format: options.Output = options.Format.TABLE,
     out: options.Out = None,
@@ -84,9 +91,24 @@ def judge(
       scorax judge ratings.csv --monotone stochastic --out results
       scorax judge grades.csv --label-column grade --levels fail,pass,good
       scorax judge ratings.jsonl --format json | jq '.judges'
+      scorax judge ratings.csv --target-ess 1000 --time-limit 2h --resume run.npz
     """
     options.check_level(level)
     draw = options.plot_wanted(plot, out)
+    asked = sampling(
+        method,
+        kernel=kernel,
+        draws=draws,
+        warmup=warmup,
+        chains=chains,
+        seed=seed,
+        target_ess=target_ess,
+        time_limit=time_limit,
+        resume=resume,
+        devices=devices,
+        out=out,
+        quiet=quiet,
+    )
     from scorax.cli._output import staged
     from scorax.cli._session import computing, note, verdict
 
@@ -97,14 +119,14 @@ def judge(
         "candidate": candidate_column,
         "gold": gold_column,
     }
-    with computing(quiet=quiet), staged(out) as folder:
+    with computing(quiet=quiet, devices=asked.devices), staged(out) as folder:
         from scorax.cli import _judging
 
-        settings = _judging.Settings(method, monotone, draws, warmup, chains, seed, quiet)
+        settings = _judging.Settings(method or Method.NUTS, monotone, asked)
         ratings = _judging.load(file, levels, columns)
         scored = _judging.infer(ratings, settings)
         report = _judging.report_of(scored, level=level)
-        status = verdict(scored.result, draws, quiet=quiet)
+        status = verdict(scored.result, scored.ended, quiet=quiet)
         written = _judging.write(folder, report, scored, draw=draw) if folder is not None else []
     _judging.show(report, format)
     if out is not None:

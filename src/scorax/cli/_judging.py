@@ -10,20 +10,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jaxtyping import Array, Float
 
 from scorax.choice import Leaderboard, LeaderboardRow
+from scorax.cli._chains import draw
 from scorax.cli._judge import Method, Monotone
 from scorax.cli._options import Format
 from scorax.cli._output import print_table, save_figure
 from scorax.cli._reading import read_file
+from scorax.cli._sampling import Sampling
 from scorax.cli._session import note
 from scorax.data import Annotations, AnnotationVocabulary
-from scorax.inference import Fit, Newton, Posterior, fit, sample
+from scorax.inference import Fit, Newton, Posterior, fit
 from scorax.judges import SimplexJudge, SimplexPrior
 from scorax.stats import rank_summary
 
@@ -39,11 +40,7 @@ class Settings(NamedTuple):
 
     method: Method
     monotone: Monotone
-    draws: int
-    warmup: int
-    chains: int
-    seed: int
-    quiet: bool
+    sampling: Sampling
 
 
 class Ratings(NamedTuple):
@@ -58,6 +55,7 @@ class Scored(NamedTuple):
 
     result: Fit[SimplexJudge] | Posterior[SimplexJudge]
     ratings: Ratings
+    ended: str = "done"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,22 +125,12 @@ def infer(ratings: Ratings, settings: Settings) -> Scored:
     )
     sizes = ((k, "candidate"), (len(names.items), "item"), (j, "judge"), (m, "level"))
     counted = ", ".join(f"{n:,} {word}{'s' * (n != 1)}" for n, word in sizes)
-    note(f"{counted}: {settings.method}", quiet=settings.quiet)
+    note(f"{counted}: {settings.sampling.method}", quiet=settings.sampling.quiet)
     if is_map:
         # Parameters are few, and Newton's steps certify the mode where a quasi-Newton search stops short of it.
         return Scored(fit(model, data, prior=prior, solver=Newton()), ratings)
-    posterior = sample(
-        model,
-        data,
-        key=jax.random.key(settings.seed),
-        prior=prior,
-        num_warmup=settings.warmup,
-        num_samples=settings.draws,
-        num_chains=settings.chains,
-        progress=not settings.quiet,
-        initial=_start(model, prior),
-    )
-    return Scored(posterior, ratings)
+    posterior, ended = draw(model, data, settings.sampling, prior=prior, initial=_start(model, prior))
+    return Scored(posterior, ratings, ended)
 
 
 def _start(model: SimplexJudge, prior: SimplexPrior) -> dict[str, Array]:

@@ -1,6 +1,7 @@
 """Words that several commands share: choices, and the options that mean the same everywhere."""
 
 import inspect
+import re
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +10,12 @@ from typing import Annotated, Any
 import typer
 
 MODEL, COLUMNS, SAMPLING, OUTPUT = "Model", "Columns of FILE", "Sampling", "Output"
+EXIT_STATUS = (
+    "[bold]Exit status[/bold]: 0 on success, doubts included (a missed target, a time limit that cut: standard error "
+    "says so); 2 on bad input, or when the time was up before the first draw, with one message on standard error; 130 "
+    "when interrupted, after printing what was drawn."
+)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 class Format(StrEnum):
@@ -17,6 +24,38 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+
+
+class Kernel(StrEnum):
+    """Which Markov chains draw."""
+
+    NUTS = "nuts"
+    AUTO = "auto"
+    LAPLACE_METROPOLIS = "laplace-metropolis"
+    HMC = "hmc"
+    CHEES = "chees"
+    MCLMC = "mclmc"
+    ADJUSTED_MCLMC = "adjusted-mclmc"
+    MEADS = "meads"
+
+
+def seconds(text: str) -> float:
+    """A length of time such as `90`, `90s`, `10m` or `1h30m`.
+
+    Raises:
+        typer.BadParameter: It is none, or nothing.
+    """
+    number = r"\d+(?:\.\d+)?"
+    plain = text.strip().lower()
+    if re.fullmatch(number, plain):
+        total = float(plain)
+    elif re.fullmatch(f"(?:{number}[smhd])+", plain):
+        total = sum(float(n) * _SECONDS[unit] for n, unit in re.findall(f"({number})([smhd])", plain))
+    else:
+        raise typer.BadParameter(f"{text!r} is no time: give seconds, or a time such as 90s, 10m, 2h or 1h30m.")
+    if total <= 0:
+        raise typer.BadParameter(f"{text!r} leaves no time: give more than 0.")
+    return total
 
 
 Level = Annotated[
@@ -47,11 +86,73 @@ Seed = Annotated[
         min=0, metavar="N", help="Of the random numbers: the same seed, the same draws.", rich_help_panel=SAMPLING
     ),
 ]
-Draws = Annotated[int, typer.Option(min=4, metavar="N", help="Draws kept of each chain.", rich_help_panel=SAMPLING)]
+Draws = Annotated[
+    int | None,
+    typer.Option(
+        min=4,
+        metavar="N",
+        help="Draws kept of each chain; at most so many where --target-ess or --time-limit is given.",
+        show_default="500; with --target-ess 10000",
+        rich_help_panel=SAMPLING,
+    ),
+]
 Warmup = Annotated[
     int, typer.Option(min=1, metavar="N", help="Steps of adaptation of each chain, not kept.", rich_help_panel=SAMPLING)
 ]
 Chains = Annotated[int, typer.Option(min=1, metavar="N", help="Independent chains.", rich_help_panel=SAMPLING)]
+Chosen = Annotated[
+    Kernel | None,
+    typer.Option(
+        "--kernel",
+        metavar="NAME",
+        help="Which Markov chains draw. nuts works everywhere. laplace-metropolis is faster where the posterior is "
+        "close to a Gaussian; auto takes it where a pilot says so, else nuts. hmc has paths of fixed length. chees, "
+        "mclmc, adjusted-mclmc and meads are for many chains on an accelerator; meads wants more chains than items.",
+        show_default="nuts",
+        rich_help_panel=SAMPLING,
+    ),
+]
+TargetEss = Annotated[
+    int | None,
+    typer.Option(
+        "--target-ess",
+        min=1,
+        metavar="N",
+        help="Stop when the smallest effective sample size, in the bulk, is N and the largest R-hat at most 1.01.",
+        show_default=False,
+        rich_help_panel=SAMPLING,
+    ),
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(
+        parser=seconds,
+        metavar="TIME",
+        help="Stop after so many seconds of sampling, or a time such as 90s, 10m or 2h, and report what was drawn.",
+        show_default=False,
+        rich_help_panel=SAMPLING,
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Keep the run in FILE, and go on from it if it is there: after a crash, an interrupt or a time limit the "
+        "same command continues, to the last bit as if nothing had happened.",
+        show_default=False,
+        rich_help_panel=SAMPLING,
+    ),
+]
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Spread the chains over N accelerators; without any, over N cores.",
+        show_default="1",
+        rich_help_panel=SAMPLING,
+    ),
+]
 
 
 def column(help: str, default: str) -> Any:

@@ -7,6 +7,7 @@ import typer
 
 from scorax.cli import _options as options
 from scorax.cli._options import COLUMNS, choice, column
+from scorax.cli._sampling import sampling
 
 
 class Model(StrEnum):
@@ -22,6 +23,8 @@ class Method(StrEnum):
     MLE = "mle"
     MAP = "map"
     LAPLACE = "laplace"
+    PATHFINDER = "pathfinder"
+    SVI = "svi"
     NUTS = "nuts"
 
 
@@ -65,8 +68,9 @@ def rank(
     method: Annotated[
         Method | None,
         choice(
-            "nuts or laplace: a posterior under a hierarchical prior, by sampling or by approximation. map: its mode, "
-            "under a prior of fixed scale. mle: maximum likelihood, without a prior.",
+            "nuts: a posterior under a hierarchical prior, by Markov chains (--kernel says which). laplace, pathfinder "
+            "or svi: an approximation to it, quick, with a check of its fit. map: its mode, under a prior of fixed "
+            "scale. mle: maximum likelihood, without a prior.",
             "METHOD",
             "nuts",
         ),
@@ -112,10 +116,15 @@ def rank(
     ranking_column: Annotated[str | None, column("Which ranking the row belongs to.", "ranking")] = None,
     item_column: Annotated[str | None, column("The item ranked.", "item")] = None,
     rank_column: Annotated[str | None, column("Its place, 1 is best.", "rank")] = None,
-    draws: options.Draws = 500,
+    kernel: options.Chosen = None,
+    draws: options.Draws = None,
     warmup: options.Warmup = 500,
     chains: options.Chains = 4,
     seed: options.Seed = 0,
+    target_ess: options.TargetEss = None,
+    time_limit: options.TimeLimit = None,
+    resume: options.Resume = None,
+    devices: options.Devices = None,
     scale: Annotated[
         Scale,
         typer.Option(
@@ -134,8 +143,8 @@ def rank(
     """Rank items by comparisons or rankings, every number with its uncertainty.
 
     Prints a leaderboard: rating and interval, interval of the rank, probability of being the best, number of
-    comparisons. With --out DIR also writes leaderboard.json, leaderboard.csv, leaderboard.png and, from nuts and
-    laplace, posterior.npz.
+    comparisons. With --out DIR also writes leaderboard.json, leaderboard.csv, leaderboard.png and, but for map and
+    mle, posterior.npz.
 
     \b
     [bold]Examples[/bold]
@@ -144,11 +153,27 @@ def rank(
       scorax rank games.csv --item-a-column home --item-b-column away
       scorax rank orders.csv                   columns ranking, item, rank
       scorax rank battles.csv --method mle --format json | jq '.[0]'
+      scorax rank battles.csv --target-ess 1000 --time-limit 2h --resume run.npz
       zcat battles.csv.gz | scorax rank - --quiet
     """
     options.check_level(level)
     draw = options.plot_wanted(plot, out)
     chosen, precision = _settle(method, prior_precision)
+    asked = sampling(
+        None if method is None and chosen == Method.NUTS else chosen,
+        asked_by=None if method == chosen else "the map that --prior-precision asks for",
+        kernel=kernel,
+        draws=draws,
+        warmup=warmup,
+        chains=chains,
+        seed=seed,
+        target_ess=target_ess,
+        time_limit=time_limit,
+        resume=resume,
+        devices=devices,
+        out=out,
+        quiet=quiet,
+    )
     from scorax.cli._output import staged
     from scorax.cli._session import computing, note, verdict
 
@@ -161,14 +186,14 @@ def rank(
         "item": item_column,
         "rank": rank_column,
     }
-    with computing(quiet=quiet), staged(out) as folder:
+    with computing(quiet=quiet, devices=asked.devices), staged(out) as folder:
         from scorax.cli import _ranking
 
-        settings = _ranking.Settings(chosen, ties, precision, on_disconnected, draws, warmup, chains, seed, quiet)
+        settings = _ranking.Settings(chosen, ties, precision, on_disconnected, asked)
         votes = _ranking.load(file, model, columns, outcome_value or [])
         ranked = _ranking.infer(votes, settings)
         board = _ranking.leaderboard_of(ranked, scale=scale, level=level)
-        status = verdict(ranked.result, draws, quiet=quiet)
+        status = verdict(ranked.result, ranked.ended, names=ranked.votes.items, quiet=quiet)
         written = _ranking.write(folder, board, ranked.result, draw=draw) if folder is not None else []
     _ranking.show(board, format)
     if out is not None:
@@ -182,7 +207,7 @@ def _settle(method: Method | None, prior_precision: float | None) -> tuple[Metho
         return method or Method.NUTS, 1.0
     if not 0 < prior_precision < float("inf"):
         raise ValueError(f"--prior-precision must be a positive number, not {prior_precision:g}")
-    if method in (Method.NUTS, Method.LAPLACE):
+    if method not in (None, Method.MLE, Method.MAP):
         raise ValueError(
             f"--prior-precision belongs to --method map: {method} infers the scale from the data. Drop one."
         )

@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 from jaxtyping import Array, Float
 
 from scorax.choice import BradleyTerry, Davidson, Leaderboard, PlackettLuce, RaoKupper, leaderboard
+from scorax.cli._chains import draw
 from scorax.cli._options import Format
 from scorax.cli._output import print_table, save_figure
 from scorax.cli._rank import Method, Model, OnDisconnected, Scale, Ties
 from scorax.cli._reading import read_file
+from scorax.cli._sampling import Sampling
 from scorax.cli._session import note
 from scorax.data import (
     Comparisons,
@@ -26,7 +27,7 @@ from scorax.data import (
     ghost,
     largest_component,
 )
-from scorax.inference import AbstractModel, Fit, Posterior, fit, sample
+from scorax.inference import AbstractModel, Fit, Posterior, fit
 
 _PAIR_MODELS = {Ties.HALF: BradleyTerry, Ties.DAVIDSON: Davidson, Ties.RAO_KUPPER: RaoKupper}
 _OF_COMPARISONS = ("item_a", "item_b", "outcome", "weight")
@@ -40,11 +41,12 @@ class Settings(NamedTuple):
     ties: Ties | None
     precision: float
     on_disconnected: OnDisconnected
-    draws: int
-    warmup: int
-    chains: int
-    seed: int
-    quiet: bool
+    sampling: Sampling
+
+    @property
+    def quiet(self) -> bool:
+        """Whether to say nothing but errors."""
+        return self.sampling.quiet
 
 
 class Votes(NamedTuple):
@@ -59,6 +61,7 @@ class Ranked(NamedTuple):
 
     result: Fit[Any] | Posterior[Any]
     votes: Votes
+    ended: str = "done"
 
 
 class PinnedScale(eqx.Module):
@@ -112,7 +115,7 @@ def infer(votes: Votes, settings: Settings) -> Ranked:
         votes = _with_finite_maximum(votes, report, settings)
     model = _model(votes, settings)
     model.check(votes.data)
-    note(f"{_describe(votes)}: {type(model).__name__}, {settings.method}", quiet=settings.quiet)
+    note(f"{_describe(votes)}: {type(model).__name__}, {settings.sampling.method}", quiet=settings.quiet)
     if not report.weak and settings.method != Method.MLE:
         note("some groups of items never met: only the prior orders one group against another", quiet=settings.quiet)
     if settings.method == Method.MLE:
@@ -120,17 +123,8 @@ def infer(votes: Votes, settings: Settings) -> Ranked:
     if settings.method == Method.MAP:
         prior = PinnedScale(model, jnp.asarray(settings.precision**-0.5))
         return Ranked(fit(model, votes.data, prior=prior), votes)
-    posterior = sample(
-        model,
-        votes.data,
-        key=jax.random.key(settings.seed),
-        method=str(settings.method),
-        num_warmup=settings.warmup,
-        num_samples=settings.draws,
-        num_chains=settings.chains,
-        progress=not settings.quiet,
-    )
-    return Ranked(posterior, votes)
+    posterior, ended = draw(model, votes.data, settings.sampling)
+    return Ranked(posterior, votes, ended)
 
 
 def _model(votes: Votes, settings: Settings) -> AbstractModel[Any]:

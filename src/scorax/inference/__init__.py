@@ -38,6 +38,7 @@ from scorax.inference._blocks import (
     traced,
 )
 from scorax.inference._bootstrap import Bootstrap, bootstrap
+from scorax.inference._centring import PartlyCentred, partly_centred
 from scorax.inference._criticism import (
     ComparedModel,
     Finding,
@@ -69,6 +70,7 @@ from scorax.inference._fit import Diagnostics, Estimate, Fit, fit
 from scorax.inference._frame import laplace_frame
 from scorax.inference._kernels import (
     HMC,
+    HMCECS,
     MCLMC,
     MEADS,
     NUTS,
@@ -76,6 +78,7 @@ from scorax.inference._kernels import (
     AdjustedMCLMC,
     ChEES,
     Frame,
+    Gibbs,
     LaplaceMetropolis,
 )
 from scorax.inference._model import AbstractModel, leaf_names, log_likelihood, parameter, supports, weighted_total
@@ -84,6 +87,7 @@ from scorax.inference._posterior import Posterior
 from scorax.inference._priors import iid_prior, numpyro_model
 from scorax.inference._progress import Progress
 from scorax.inference._psis import SmoothedWeights, smooth_weights
+from scorax.inference._responsibilities import responsibilities
 from scorax.inference._sample import sample
 from scorax.inference._solvers import AbstractSolver, Derivatives, Minimiser, Newton, Solution
 from scorax.inference._summary import Summary, SummaryRow
@@ -91,6 +95,7 @@ from scorax.inference._variational import Variational
 
 __all__ = [
     "HMC",
+    "HMCECS",
     "MCLMC",
     "MEADS",
     "NUTS",
@@ -108,6 +113,7 @@ __all__ = [
     "Finding",
     "Fit",
     "Frame",
+    "Gibbs",
     "LaplaceMetropolis",
     "LeaveOneOut",
     "MHState",
@@ -115,6 +121,7 @@ __all__ = [
     "ModelComparison",
     "Newton",
     "PMMHState",
+    "PartlyCentred",
     "Pathfinder",
     "Population",
     "Posterior",
@@ -161,6 +168,7 @@ __all__ = [
     "mh_kernel",
     "numpyro_model",
     "parameter",
+    "partly_centred",
     "pmmh",
     "posterior_predictive",
     "power_scale_sensitivity",
@@ -170,6 +178,7 @@ __all__ = [
     "push_evidence",
     "random_walk",
     "resample",
+    "responsibilities",
     "rhat",
     "rmsmc",
     "sample",

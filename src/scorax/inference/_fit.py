@@ -192,12 +192,12 @@ def _diagnose(problem: Problem, found: Solution) -> Diagnostics:
 
 def _bounded(problem: Problem, q: Float[Array, " d"]) -> Bool[Array, " d"]:
     """Which coordinates belong to a support with an edge."""
-    found = problem.draw(q).supports
-    flags = {name: jnp.full(x.shape, _has_edge(found[name])) for name, x in problem.coordinates(q).items()}
+    found = problem.draw(q).distributions
+    flags = {name: jnp.full(x.shape, _has_edge(found[name].support)) for name, x in problem.coordinates(q).items()}
     return ravel_pytree(flags)[0]
 
 
-def _has_edge(support: Constraint) -> bool:
+def _has_edge(support: Constraint | None) -> bool:
     support = getattr(support, "base_constraint", support)
     return not isinstance(support, type(constraints.real) | type(constraints.zero_sum(1)))
 

@@ -114,8 +114,12 @@ class _Run:
         mesh = self.setup.mesh
         # Tuning that looks at all chains must not see one twice: these are padded afterwards.
         coupled = mesh is not None and self.setup.kernel.couples_chains
-        own_keys, own_adaptation = (x if coupled else pad_chains(x, mesh) for x in (keys, adaptation))
-        arguments: tuple[Any, ...] = (self.setup, self.target, start, own_keys, own_adaptation)
+        of_chains = (start.of_chains(self.num_chains), keys, adaptation)
+        arguments: tuple[Any, ...] = (
+            self.setup,
+            self.target,
+            *(x if coupled else pad_chains(x, mesh) for x in of_chains),
+        )
         self.clock = Clock(self.warmup + num_samples, self.num_chains)
         self.report(self.clock.progress("compiling", 0))
         found = None if self.file is None else read_run(*self.file)
@@ -128,6 +132,7 @@ class _Run:
                 self._save(self.file)
             return
         self.done, leaves, draws = found
+        self.clock.start(self.done)
         _, structure = jax.tree.flatten(eqx.filter_eval_shape(_first, *arguments)[0])
         self.state = jax.tree.unflatten(structure, pad_chains(leaves, mesh))
         if draws is not None:
@@ -228,7 +233,8 @@ class _Run:
             write_run(*file, self.done, state, self.kept[0] if self.kept else None)
 
     def _progress(self, phase: str) -> Any:
-        found = self.clock.progress(phase, self.done, self.divergences)
+        # A file may hold more than is asked for now.
+        found = self.clock.progress(phase, min(self.done, self.clock.total), self.divergences)
         return found._replace(rhat=self.seen.rhat, ess=self.seen.ess)
 
     def chains(self) -> Chains:
@@ -318,16 +324,16 @@ def _first(
 ) -> tuple[State, Bool[Array, " c"], Float[Array, "c d"]]:
     """The state of every chain at its start, whether density and gradient are finite there, and the gradient."""
 
-    def begin(keys: UInt[Array, "c w"], adaptation: dict[str, Array] | None) -> Any:
+    def begin(start: Start, keys: UInt[Array, "c w"], adaptation: dict[str, Array] | None) -> Any:
         both = jax.vmap(lambda key: jax.random.split(key))(jax.random.wrap_key_data(keys, impl=setup.key_impl))
-        points, finite = jax.lax.map(lambda key: find_start(target, start, key), both[:, 0])
+        points, finite = jax.lax.map(lambda chain: find_start(target, *chain), (start, both[:, 0]))
         state = setup.kernel.begin(target, points, both[:, 1], setup.num_warmup, adaptation)
         return strongly_typed(_raw(state, setup.key_impl)), finite, points.slope
 
     with engine():
         spread = WHOLE if setup.kernel.couples_chains else SPLIT
-        split = over_devices(begin, setup.mesh, (spread, spread), spread)
-        return split(jnp.asarray(keys), jax.tree.map(jnp.asarray, adaptation))
+        split = over_devices(begin, setup.mesh, (spread, spread, spread), spread)
+        return split(*jax.tree.map(jnp.asarray, (start, keys, adaptation)))
 
 
 @eqx.filter_jit

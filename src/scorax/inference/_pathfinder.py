@@ -4,6 +4,7 @@ Source: Zhang, Carpenter, Gelman & Vehtari (2022), arXiv:2108.03782.
 """
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -28,6 +29,7 @@ _POOL = 4096
 _ELBO_DRAWS = 25
 # `fold_in` numbers of chains count from zero; this one is for the paths.
 _PATH_STREAM = 2**32 - 1
+_LARGEST_K = 0.7
 
 
 class Pathfinder(eqx.Module):
@@ -94,6 +96,32 @@ def draw_pathfinder(
     quality = {"pareto_k": float(pool.pareto_k), "importance_ess": float(weight.sum() ** 2 / (weight**2).sum())}
     record["stats"].update({name: np.full((chains, num_samples), value) for name, value in quality.items()})
     return Chains(record)
+
+
+def pathfinder_start(
+    settings: Pathfinder, problem: Problem, start: Start, *, key: PRNGKeyArray, keys: Key[Array, " c"]
+) -> Start:
+    """A place for each chain, drawn by importance.
+
+    Raises:
+        ValueError: No path came to a Gaussian with a finite density.
+
+    Warns:
+        UserWarning: The places are no fair draws, however near to the posterior they may be.
+    """
+    pool = _checked(_search(settings, problem, start, key))
+    if not pool.pareto_k <= _LARGEST_K:
+        warnings.warn(
+            f"Pathfinder does not cover the posterior (Pareto k {float(pool.pareto_k):.2f}, above {_LARGEST_K}): "
+            "chains start where its best paths end, perhaps too close together for R-hat to see what they miss.",
+            stacklevel=3,
+        )
+    return Start.at(_places(pool, keys))
+
+
+@eqx.filter_jit
+def _places(pool: _Pool, keys: Key[Array, " c"]) -> Float[Array, "c d"]:
+    return pool.q[_resampled(pool, keys)]
 
 
 def _checked(pool: _Pool) -> _Pool:

@@ -20,8 +20,12 @@ def posterior_problem(
     data: Any,
     prior: Program | None,
     initial: AbstractModel[Any] | dict[str, Array] | None = None,
+    *,
+    condense: bool = True,
 ) -> tuple[Problem, dict[str, Array]]:
     """The problem whose density is the posterior's, and the sites whose start is given.
+
+    Without `condense` its data stay as they are, row by row.
 
     Raises:
         ValueError: The data do not fit the model, the prior samples a discrete site, or `initial` names no site.
@@ -31,7 +35,7 @@ def posterior_problem(
     given = _given(initial)
     template = _coordinates(program, given)
     _check_given(initial, given, template)
-    return Problem(program, model.condense(data), template, jacobian=True), given
+    return Problem(program, model.condense(data) if condense else data, template, jacobian=True), given
 
 
 def _floats_as_arrays(program: Program) -> Program:

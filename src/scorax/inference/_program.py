@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 from numpyro import handlers
-from numpyro.distributions import biject_to
-from numpyro.distributions.constraints import Constraint
+from numpyro.distributions import Distribution, biject_to
 
 from scorax.inference._engine import engine
 
@@ -29,8 +28,8 @@ class Draw(NamedTuple):
     """Log density of the sites in their own supports, and of the program's factors."""
     log_jacobian: Float[Array, ""]
     """What turns `log_density` into a density over the coordinates."""
-    supports: dict[str, Constraint]
-    """Where each sampled site lives."""
+    distributions: dict[str, Distribution]
+    """What each sampled site is drawn from, given those before it."""
 
 
 def _is_free(site: dict[str, Any]) -> bool:
@@ -67,8 +66,8 @@ def run(program: Program, coordinates: Coordinates) -> Draw:
     sites = {
         name: site["value"] for name, site in trace.items() if name in coordinates or site["type"] == "deterministic"
     }
-    supports = {name: trace[name]["fn"].support for name in coordinates if name in trace}
-    return Draw(module, sites, _total(densities), _total(jacobians), supports)
+    distributions = {name: trace[name]["fn"] for name in coordinates if name in trace}
+    return Draw(module, sites, _total(densities), _total(jacobians), distributions)
 
 
 def _log_prob(site: dict[str, Any]) -> Float[Array, ""]:

@@ -5,7 +5,7 @@ import os
 import re
 import types
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -32,6 +32,26 @@ def write_run(
         arrays.update({f"{group}/{name}": x for name, x in members.items()})
     header = {"identity": identity, "done": done, "drawn": draws is not None}
     write_archive(path, kind="run", version=_VERSION, header=header, arrays=arrays)
+
+
+class RunState(NamedTuple):
+    """How far the run in a file has come."""
+
+    done: int
+    """Steps of each chain, those of the warm-up included."""
+    drawn: int
+    """Draws of each chain."""
+
+
+def run_state(path: str | os.PathLike[str]) -> RunState:
+    """Whatever it is a run of.
+
+    Raises:
+        ValueError: The file is damaged or no run.
+    """
+    _, header = read_archive(path, kind="run", version=_VERSION)
+    drawn = header["arrays"]["stats/log_density"]["shape"][1] if header["drawn"] else 0
+    return RunState(header["done"], drawn)
 
 
 def read_run(path: str | os.PathLike[str], identity: dict[str, Any]) -> tuple[int, Leaves, Record | None] | None:
@@ -65,9 +85,9 @@ def read_run(path: str | os.PathLike[str], identity: dict[str, Any]) -> tuple[in
 def identity_of(problem: Problem, frame: Any, key: Array, settings: dict[str, Any]) -> dict[str, Any]:
     """What must be equal for a run to go on: model, prior, data, key, settings and the software that computes."""
     return {
-        "model and prior": _digest_of_program((problem.program, problem.template)) + _digest_of_code(problem.program),
-        "data": _digest(problem.data),
-        "precondition": _digest(frame),
+        "model and prior": _digest_of_program((problem.program, problem.template)) + digest_of_code(problem.program),
+        "data": digest_of_tree(problem.data),
+        "precondition": digest_of_tree(frame),
         "key": digest({"key": np.asarray(key)})[:12],
         **settings,
         "scorax": scorax.__version__,
@@ -77,7 +97,7 @@ def identity_of(problem: Problem, frame: Any, key: Array, settings: dict[str, An
     }
 
 
-def _digest(tree: Any) -> str:
+def digest_of_tree(tree: Any) -> str:
     leaves, structure = jax.tree.flatten(tree)
     arrays = {str(i): np.asarray(x) for i, x in enumerate(leaves) if eqx.is_array_like(x)}
     others = [_without_addresses(x) for x in (structure, *(x for x in leaves if not eqx.is_array_like(x)))]
@@ -98,7 +118,7 @@ def _without_addresses(x: Any) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", str(x))
 
 
-def _digest_of_code(program: Program) -> str:
+def digest_of_code(program: Program) -> str:
     """Of the function's instructions, so that an edited prior is another one."""
     function = getattr(program, "__func__", program)
     if not isinstance(function, types.FunctionType):
@@ -107,7 +127,7 @@ def _digest_of_code(program: Program) -> str:
     if isinstance(function, types.FunctionType):
         _add_code(found, function.__code__)
         for cell in function.__closure__ or ():
-            found.update(_digest(cell.cell_contents).encode())
+            found.update(digest_of_tree(cell.cell_contents).encode())
     return found.hexdigest()[:12]
 
 

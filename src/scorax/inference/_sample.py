@@ -30,12 +30,13 @@ from scorax.inference._kernels import (
 from scorax.inference._laplace import draw_laplace
 from scorax.inference._loop import RunFile, Setup, Stop, run_chains
 from scorax.inference._model import AbstractModel
-from scorax.inference._pathfinder import Pathfinder, draw_pathfinder
+from scorax.inference._pathfinder import Pathfinder, draw_pathfinder, pathfinder_start
 from scorax.inference._posterior import Posterior
 from scorax.inference._posterior_problem import posterior_problem
 from scorax.inference._problem import Problem
 from scorax.inference._program import Program
 from scorax.inference._progress import Progress, Report, reporter
+from scorax.inference._proper import improper
 from scorax.inference._run_file import identity_of
 from scorax.inference._starts import start_of
 from scorax.inference._variational import Variational, draw_variational
@@ -55,7 +56,7 @@ def sample(
     num_samples: int = 500,
     num_chains: int = 4,
     progress: bool | Report = True,
-    initial: AbstractModel[Any] | dict[str, Array] | None = None,
+    initial: AbstractModel[Any] | dict[str, Array] | Pathfinder | str | None = None,
     adaptation: dict[str, Array] | None = None,
     precondition: Frame | None = None,
     target_ess: float | int | None = None,
@@ -92,7 +93,9 @@ def sample(
         num_chains: Independent chains.
         progress: Show a line of progress, or not; or a function that receives a `Progress` after each chunk of work.
         initial: Where to start: values of sites, by name and in their own support, or a model whose parameters are
-            sites. Chains start near it, at random in what it leaves open. None starts anywhere.
+            sites. Chains start near it, at random in what it leaves open. `"pathfinder"`, or a `Pathfinder` with its
+            settings: each chain at a draw of Pathfinder's, which saves warm-up where it is far to the posterior. None
+            starts anywhere.
         adaptation: `posterior.adaptation` of an earlier run of the same kernel, model and number of chains: there is
             no warm-up then.
         precondition: Coordinates in which to sample: `laplace_frame(model, data)`, where parameters are correlated or
@@ -128,7 +131,10 @@ def sample(
     _check_counts(num_warmup=(num_warmup, 0), num_samples=(num_samples, 1), num_chains=(num_chains, 1))
     if chain_method not in ("auto", "map", "vmap"):
         raise ValueError(f"chain_method must be 'auto', 'map' or 'vmap', not {chain_method!r}")
-    problem, given = posterior_problem(model, data, prior, initial)
+    by_rows = isinstance(chosen, AbstractKernel) and chosen.needs_rows
+    paths = _paths(initial)
+    values = None if isinstance(initial, Pathfinder | str) else initial
+    problem, given = posterior_problem(model, data, prior, values, condense=not by_rows)
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)
     layout = layout_of(problem)
@@ -143,6 +149,7 @@ def sample(
             time_limit=time_limit,
             checkpoint=checkpoint,
             mesh=mesh,
+            initial=paths,
         )
     chosen, frame = _settle(chosen, method, model, problem, key, precondition, report)
     start = start_of(problem.template, given)
@@ -160,6 +167,8 @@ def sample(
             chain_method = "vmap" if alone else "map"
         warmup = num_warmup if adaptation is None else 0
         setup = Setup(chosen, warmup, layout.moving, chain_method == "vmap", mesh, str(jax.random.key_impl(key)))
+        if paths is not None:
+            start = pathfinder_start(paths, problem, start, key=key, keys=keys)
         raw = np.asarray(_raw_keys(keys))
         settings = {
             "kernel": str(chosen),
@@ -181,12 +190,22 @@ def sample(
             if checkpoint is None
             else RunFile(checkpoint, identity_of(problem, frame, _raw_keys(key), settings)),
         )
+    flat = improper(problem, chains.records["sites"])
+    if flat is not None:
+        chains.records["stats"]["improper"] = np.broadcast_to(flat[:, None], (num_chains, _length(chains))).copy()
     drawn = jax.device_put(chains.records)
     found = jax.device_put(dict(chains.adaptation))
     posterior = Posterior(
         *layout.assemble(drawn["leaves"]), drawn["sites"], drawn["stats"], found, str(chosen or method)
     )
     _warn_if_short(chains, posterior, num_samples, target_ess, target_rhat)
+    if flat is not None and flat.any():
+        warnings.warn(
+            "this posterior is improper: under the flat prior its density does not fall however far one goes, so the "
+            "draws mean nothing. Give a proper prior, or data that determine every parameter (connect the groups of "
+            "items that never met). posterior.check() says more.",
+            stacklevel=2,
+        )
     return posterior
 
 
@@ -214,6 +233,15 @@ def _method(method: str | Method) -> Method | None:
         known = ", ".join(map(repr, sorted([*_METHODS, "laplace"])))
         raise ValueError(f"method must be a kernel or one of {known}, not {method!r}")
     return _METHODS[method]()
+
+
+def _paths(initial: Any) -> Pathfinder | None:
+    """Whose ends the chains start at, if any."""
+    if not isinstance(initial, str):
+        return initial if isinstance(initial, Pathfinder) else None
+    if initial != "pathfinder":
+        raise ValueError(f"initial must be values of sites, a model, a Pathfinder or 'pathfinder', not {initial!r}")
+    return Pathfinder()
 
 
 def _settle(
@@ -250,6 +278,10 @@ def _check_counts(**counts: tuple[int, int]) -> None:
     for name, (value, least) in counts.items():
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
+
+
+def _length(chains: Chains) -> int:
+    return chains.records["stats"]["log_density"].shape[1]
 
 
 def _warn_if_short(

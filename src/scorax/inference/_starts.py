@@ -15,21 +15,32 @@ _JITTER = 0.1
 
 
 class Start(NamedTuple):
-    """Where chains start: near the values that are `given`, anywhere in (-2, 2) in all other coordinates."""
+    """Where chains start, each by itself or all alike."""
 
-    centre: Float[Array, " d"]
-    given: Bool[Array, " d"]
+    centre: Float[Array | np.ndarray, "*c d"]
+    spread: Float[Array | np.ndarray, "*c d"]
+    """Standard deviation about the centre; infinite where a chain starts anywhere in (-2, 2)."""
+
+    @classmethod
+    def at(cls, places: Float[Array, "c d"]) -> "Start":
+        """Every chain at its own place."""
+        return cls(places, jnp.zeros_like(places))
+
+    def of_chains(self, chains: int) -> "Start":
+        """With an axis of chains, on the host."""
+        shape = (chains, self.centre.shape[-1])
+        return Start(*(np.broadcast_to(np.asarray(x), shape) for x in self))
 
 
 def start_of(template: Coordinates, given: dict[str, Array]) -> Start:
-    """The start at the template's values of the sites that are given."""
-    flags = {name: np.full(value.shape, name in given) for name, value in template.items()}
+    """The start near the template's values of the sites that are given, and anywhere in all others."""
+    spread = {name: np.full(x.shape, _JITTER if name in given else np.inf) for name, x in template.items()}
     # On the host: flattening is a handful of small compilations.
-    centre, near = (
+    centre, spreads = (
         np.concatenate([np.ravel(np.asarray(x)) for x in jax.tree.leaves(tree)] or [np.zeros(0)])
-        for tree in (template, flags)
+        for tree in (template, spread)
     )
-    return Start(jnp.asarray(centre), jnp.asarray(near.astype(bool)))
+    return Start(jnp.asarray(centre), jnp.asarray(spreads.astype(centre.dtype)))
 
 
 def find_start(target: Target, start: Start, key: PRNGKeyArray) -> tuple[Point, Bool[Array, ""]]:
@@ -38,8 +49,9 @@ def find_start(target: Target, start: Start, key: PRNGKeyArray) -> tuple[Point, 
     def draw(key: PRNGKeyArray) -> Float[Array, " d"]:
         near, anywhere = jax.random.split(key)
         d, dtype = start.centre.shape, start.centre.dtype
-        jittered = start.centre + _JITTER * jax.random.normal(near, d, dtype)
-        return jnp.where(start.given, jittered, jax.random.uniform(anywhere, d, dtype, -2, 2))
+        free = jnp.isinf(start.spread)
+        jittered = start.centre + jnp.where(free, 0, start.spread) * jax.random.normal(near, d, dtype)
+        return jnp.where(free, jax.random.uniform(anywhere, d, dtype, -2, 2), jittered)
 
     def again(carry: tuple[Int[Array, ""], Bool[Array, ""], Point]) -> Any:
         point = target.point(target.inward(draw(jax.random.fold_in(key, carry[0]))))

@@ -16,6 +16,7 @@ from scorax.judges._expectation_maximisation import EMThenMinimise, normalised_r
 from scorax.judges._label_tally import LabelTally, check_annotations
 from scorax.judges._majority_vote import majority_vote
 from scorax.judges._simplex_geometry import expected_score, level_values
+from scorax.numerics import available_dtype
 
 # A stand-in for log 0 that may be added up a million times in single precision.
 _LOG_ZERO = -1e30
@@ -124,6 +125,7 @@ class SimplexJudge(AbstractModel[Annotations | LabelTally]):
             raise ValueError(
                 f"need at least 1 candidate, 1 judge and 2 levels, not {n_candidates}, {n_judges} and {n_levels}"
             )
+        dtype = available_dtype(dtype)
         eye = jnp.eye(n_levels, dtype=dtype)
         row = 0.6 * eye + 0.4 / (n_levels - 1) * (1 - eye)
         return cls(

@@ -9,6 +9,7 @@ from scorax.numerics._logspace import (
     most_negative,
     suffix_logsumexp,
 )
+from scorax.numerics._precision import available_dtype
 from scorax.numerics._resampling import (
     log_conditional_ess,
     log_ess,
@@ -21,6 +22,7 @@ from scorax.numerics._resampling import (
 from scorax.numerics._ternary import from_ternary, to_ternary
 
 __all__ = [
+    "available_dtype",
     "from_ternary",
     "graph_laplacian",
     "laplacian_logdet",

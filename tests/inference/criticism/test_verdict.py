@@ -52,6 +52,10 @@ STILL = LEVEL.copy()
 STILL[3, :, 1] = 0.3
 
 TROUBLES = {
+    "improper": (
+        {"improper": jnp.zeros(SHAPE, bool).at[:3].set(True)},
+        r"no distribution.*\(seen from 3 of 4 chains\).*proper prior",
+    ),
     "finite": ({"scale": HOLE}, r"1 of 3 numbers hold NaN or infinity \(worst: scale, in 1 of 2000 draws\)"),
     "constant": ({"scale": np.ones(SHAPE)}, "scale never moves: one value in all draws"),
     "stuck": ({"level": STILL}, r"1 of 4 chains stand still \(chains 3; in level\[1\]\).*initial="),
@@ -71,6 +75,10 @@ TROUBLES = {
     ),
     "pareto_k": ({"pareto_k": jnp.full(SHAPE, 0.9)}, r"Pareto k 0.90, above 0.7.*method='nuts'"),
     "importance_ess": ({"importance_ess": jnp.full(SHAPE, 12.0)}, "worth 12 independent ones, fewer than 100"),
+    "estimator_variance": (
+        {"estimator_variance": jnp.full(SHAPE, 2.5)},
+        r"poorly \(variance 2.5, above 1\).*subsample_",
+    ),
     "density": (
         {"log_density": jnp.asarray(draws(seed=3)).at[0, :3].set(-jnp.inf)},
         "log density of 3 of 2000 draws is not finite",
@@ -147,7 +155,7 @@ def test_all_troubles_are_told_causes_first():
     for change, _ in TROUBLES.values():
         everything.update(change)
     checks = [problem.check for problem in verdict(posterior(**everything)).problems]
-    assert checks[0] == "stuck"
+    assert checks[:2] == ["improper", "stuck"]
     assert {"divergences", "tree_depth", "bfmi", "pareto_k", "importance_ess", "density"} < set(checks)
 
 

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from scorax.inference import HMC, Pathfinder, _pathfinder, sample
 from scorax.inference._draws import layout_of
-from scorax.inference._pathfinder import Pathfinder, draw_pathfinder
+from scorax.inference._pathfinder import draw_pathfinder, pathfinder_start
 from scorax.inference._sample import _chain_keys
 from tests.inference.compilations import compilations
-from tests.inference.kernels.gaussian import CORRELATED, WIDE, problem_and_start, standardised
+from tests.inference.kernels.gaussian import CORRELATED, DATA, MODEL, WIDE, prior, problem_and_start, standardised
 
 pytestmark = pytest.mark.engine
 
@@ -69,6 +70,40 @@ def test_progress():
     draw(num_samples=100, report=seen.append)
     assert [state.phase for state in seen] == ["paths", *["sampling"] * 7, "done"]
     assert seen[-1].done == seen[-1].total == 400
+
+
+def test_chains_start_where_the_posterior_is():
+    """Draws of it, each at its own; NUTS without any warm-up moves on from there."""
+    problem, start = problem_and_start(CORRELATED)
+    found = pathfinder_start(PATHS, problem, start, key=jax.random.key(0), keys=keys(0, 500))
+    z = standardised(found.centre, CORRELATED)
+    # Half of them are repeated, at the weights' effective size of more than 500 in 4096.
+    np.testing.assert_allclose(z.mean(0), 0, atol=5 * (1 / 500 + 1 / 500) ** 0.5)
+    assert not np.asarray(found.spread).any()
+    two = pathfinder_start(PATHS, problem, start, key=jax.random.key(0), keys=keys(0, 2))
+    np.testing.assert_array_equal(two.centre, found.centre[:2])
+    draws = sample(
+        MODEL, DATA, key=jax.random.key(0), prior=prior(CORRELATED), initial=PATHS, method=HMC(num_steps=1),
+        num_warmup=0, num_samples=1, num_chains=2, progress=False,
+    )  # fmt: skip
+    # A single leapfrog step of length one, at most: they are still near.
+    assert np.abs(standardised(draws.sites["level"][:, 0], CORRELATED)).max() < 10
+
+
+def test_starts_are_for_chains_and_known_by_name():
+    arguments = {"key": jax.random.key(0), "prior": prior(WIDE), "progress": False}
+    with pytest.raises(ValueError, match=r"initial is for methods that run chains; 'svi'"):
+        sample(MODEL, DATA, method="svi", initial="pathfinder", **arguments)
+    with pytest.raises(ValueError, match="a Pathfinder or 'pathfinder', not 'mode'"):
+        sample(MODEL, DATA, initial="mode", **arguments)
+
+
+def test_a_poor_fit_is_said(monkeypatch):
+    search = _pathfinder._search
+    monkeypatch.setattr(_pathfinder, "_search", lambda *of: search(*of)._replace(pareto_k=jnp.asarray(0.75)))
+    problem, start = problem_and_start(CORRELATED)
+    with pytest.warns(UserWarning, match=r"does not cover the posterior \(Pareto k 0.75, above 0.7\)"):
+        pathfinder_start(PATHS, problem, start, key=jax.random.key(0), keys=keys(0, 2))
 
 
 def test_no_path_is_an_error():

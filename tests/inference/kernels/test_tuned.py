@@ -1,4 +1,7 @@
-"""Kernels that are tuned before they draw. A new one joins by a line in `KERNELS`."""
+"""Kernels that are tuned before they draw, and others that stand in the loop as they do.
+
+A new one joins by a line in `KERNELS`.
+"""
 
 import functools
 import sys
@@ -9,7 +12,18 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
-from scorax.inference import Progress, _loop, effective_sample_size, iid_prior, mcse_mean, rhat, sample
+from scorax.inference import (
+    HMCECS,
+    NUTS,
+    Gibbs,
+    Progress,
+    _loop,
+    effective_sample_size,
+    iid_prior,
+    mcse_mean,
+    rhat,
+    sample,
+)
 from scorax.inference._draws import layout_of
 from scorax.inference._kernels import Target
 from scorax.inference._kernels._chees import ChEES
@@ -23,11 +37,16 @@ from tests.inference.toys import Things, hierarchical_posterior, normal_posterio
 pytestmark = pytest.mark.engine
 
 KERNELS = {"mclmc": (MCLMC(), 4), "adjusted_mclmc": (AdjustedMCLMC(), 4), "chees": (ChEES(), 8), "meads": (MEADS(), 16)}
+# Tuned while they step: they have no `found` of their own.
+KERNELS |= {
+    "gibbs": (Gibbs({"level": NUTS()}), 4),
+    "hmcecs": (HMCECS(4, num_blocks=2), 4),
+}
 KEY = jax.random.key(0)
 
 
 # Compiling is the cost: ten seconds and more for each of these.
-SLOW = ("adjusted_mclmc", "chees", "meads")
+SLOW = ("adjusted_mclmc", "chees", "meads", "gibbs", "hmcecs")
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in KERNELS])
@@ -193,6 +212,8 @@ def test_chains_do_not_know_of_each_other(arguments):
 
 def test_adaptation_takes_the_place_of_tuning(arguments):
     """Of another run's draws nothing is left; all of its settings, which no step changes."""
+    if not arguments["method"].tunes_before:
+        pytest.skip("its tests say so themselves: the kernel inside it has a state of its own")
     _, tuned = begun(arguments, raw_keys(arguments))
     found = tuned.found
     advance, state = begun(arguments, raw_keys(arguments, 1), found)

@@ -17,6 +17,7 @@ _LEAST_ESS_PER_CHAIN = 100
 _LEAST_ESS = 100
 _LEAST_BFMI = 0.3
 _LARGEST_K = 0.7
+_LARGEST_VARIANCE = 1.0
 _FEWEST_DRAWS = 8
 
 
@@ -60,10 +61,11 @@ class Verdict:
 def verdict(posterior: Posterior[Any], *, max_tree_depth: int = 10) -> Verdict:
     """Check draws for everything that is known to go wrong, and say what to try.
 
-    It looks for numbers that are not finite, that never move, or that stand still in some chains; a single chain, or
-    too few draws to judge; R-hat above 1.01; bulk or tail effective sample sizes below 100 a chain; and, where the
-    sampler has left the statistics, for divergent transitions, trajectories that were cut short, an E-BFMI below 0.3,
-    and for `"laplace"` a Pareto k above 0.7 or fewer than 100 effective proposals. What is missing is not judged.
+    It looks for a posterior under a flat prior that is no distribution; for numbers that are not finite, that never
+    move, or that stand still in some chains; a single chain, or too few draws to judge; R-hat above 1.01; bulk or tail
+    effective sample sizes below 100 a chain; and, where the sampler has left the statistics, for divergent transitions,
+    trajectories that were cut short, an E-BFMI below 0.3, for `"laplace"` and its like a Pareto k above 0.7 or fewer
+    than 100 effective proposals, and for `HMCECS` a variance above 1. What is missing is not judged.
     A number that one check has explained is left out by the next, and entries that stand still in a site that moves
     (the zeros of a triangular matrix) are taken to be meant.
 
@@ -82,7 +84,12 @@ def verdict(posterior: Posterior[Any], *, max_tree_depth: int = 10) -> Verdict:
         arXiv:1701.02434.
     """
     drawn = _Drawn.of(posterior)
-    problems = [*_of_draws(drawn), *_of_chains(drawn), *_of_sampler(posterior.stats, max_tree_depth)]
+    problems = [
+        *_of_posterior(posterior.stats),
+        *_of_draws(drawn),
+        *_of_chains(drawn),
+        *_of_sampler(posterior.stats, max_tree_depth),
+    ]
     return Verdict(posterior.num_chains, posterior.num_draws, tuple(problems))
 
 
@@ -113,6 +120,17 @@ class _Drawn(NamedTuple):
         """Rows whose diagnostics mean what they say."""
         sound = np.isfinite(self.x).all((0, 1)) & ~self.constant & ~self.stuck.any(0)
         return [row for row, good in zip(self.rows, sound, strict=True) if good]
+
+
+def _of_posterior(stats: dict[str, Any]) -> Iterator[Finding]:
+    improper = np.asarray(stats.get("improper", np.zeros((1, 1), bool))).any(1, keepdims=True)
+    if improper.any():
+        yield Finding(
+            "improper",
+            "The posterior is no distribution: under the flat prior its density does not fall however far one goes "
+            f"(seen from {improper.sum()} of {improper.size} chains)",
+            "Give a proper prior, or data that determine every parameter. These draws mean nothing.",
+        )
 
 
 def _of_draws(drawn: _Drawn) -> Iterator[Finding]:
@@ -254,6 +272,16 @@ def _proposals(values: np.ndarray, _: int) -> Iterator[Finding]:
         )
 
 
+def _estimates(values: np.ndarray, _: int) -> Iterator[Finding]:
+    mean = float(values.mean())
+    if not mean <= _LARGEST_VARIANCE:
+        yield Finding(
+            "estimator_variance",
+            f"Subsamples estimate the likelihood poorly (variance {mean:.1f}, above {_LARGEST_VARIANCE:g})",
+            "Enlarge subsample_size, or use method='nuts'.",
+        )
+
+
 _SAMPLER_CHECKS: dict[str, Callable[[np.ndarray, int], Iterator[Finding]]] = {
     "log_density": _density,
     "diverging": _divergences,
@@ -261,6 +289,7 @@ _SAMPLER_CHECKS: dict[str, Callable[[np.ndarray, int], Iterator[Finding]]] = {
     "energy": _energy,
     "pareto_k": _pareto,
     "importance_ess": _proposals,
+    "estimator_variance": _estimates,
 }
 
 

@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PRNGKeyArray
 from numpyro.infer.hmc import HMCState, hmc
 from numpyro.infer.util import ParamInfo
 
-from scorax.inference._kernels._kernel import AbstractKernel, Point, Target
+from scorax.inference._kernels._kernel import AbstractKernel, AbstractTarget, Point, Target
 
 
-class _Hamiltonian(AbstractKernel):
+class Hamiltonian(AbstractKernel):
     """What NumPyro's two kernels share: one state, one adaptation, one executable for warm-up and sampling."""
 
     algorithm: ClassVar[str]
@@ -37,18 +38,28 @@ class _Hamiltonian(AbstractKernel):
         adaptation: dict[str, Array] | None,
     ) -> HMCState:
         """NumPyro's state at every start."""
+
+        def one(at: tuple[Point, PRNGKeyArray, dict[str, Array] | None]) -> HMCState:
+            return self.begin_one(target, *at, num_warmup)
+
+        return jax.lax.map(one, (start, keys, adaptation))
+
+    def begin_one(
+        self,
+        target: AbstractTarget,
+        start: Point,
+        key: PRNGKeyArray,
+        adaptation: dict[str, Array] | None,
+        num_warmup: int,
+    ) -> HMCState:
+        """NumPyro's state of one chain."""
         initialise, _ = hmc(potential_fn_gen=_potential, algo=self.algorithm)
+        info = ParamInfo(start.z, -start.log_density, -start.slope)
+        steps, found = (num_warmup, {}) if adaptation is None else (0, adaptation)
+        state = initialise(info, steps, model_args=(target,), rng_key=key, **found, **self.options)
+        return state if adaptation is None else state._replace(i=state.i + num_warmup)
 
-        def one(at: tuple[Point, PRNGKeyArray, dict[str, Array]]) -> HMCState:
-            point, key, found = at
-            info = ParamInfo(point.z, -point.log_density, -point.slope)
-            steps = num_warmup if adaptation is None else 0
-            state = initialise(info, steps, model_args=(target,), rng_key=key, **found, **self.options)
-            return state if adaptation is None else state._replace(i=state.i + num_warmup)
-
-        return jax.lax.map(one, (start, keys, adaptation or {}))
-
-    def step(self, target: Target, state: HMCState, num_warmup: int) -> HMCState:
+    def step(self, target: AbstractTarget, state: HMCState, num_warmup: int) -> HMCState:
         """A trajectory, and a draw from it."""
         initialise, advance = hmc(potential_fn_gen=_potential, algo=self.algorithm)
         # The kernel reads from its closure what only its initialisation writes there.
@@ -57,7 +68,13 @@ class _Hamiltonian(AbstractKernel):
             state.z,
             jax.random.key(0),
         )
-        return advance(state, (target,), {})
+        moved = advance(state, (target,), {})
+        # A Python number, where it is fixed.
+        return moved._replace(num_steps=jnp.asarray(moved.num_steps, state.num_steps.dtype))
+
+    def place(self, state: HMCState, at: Point) -> HMCState:
+        """The chain where the target has changed under it: density and gradient that it remembers are of no use."""
+        return state._replace(z=at.z, potential_energy=-at.log_density, z_grad=-at.slope)
 
     def position(self, state: HMCState) -> Float[Array, " d"]:
         """Where the chain is."""
@@ -85,7 +102,7 @@ class _Hamiltonian(AbstractKernel):
         return axes._replace(i=None, adapt_state=axes.adapt_state._replace(window_idx=None))
 
 
-class NUTS(_Hamiltonian):
+class NUTS(Hamiltonian):
     """The No-U-Turn sampler, with windowed adaptation of step size and mass matrix: the default of `sample`.
 
     Args:
@@ -121,7 +138,7 @@ class NUTS(_Hamiltonian):
         return self.dense_mass
 
 
-class HMC(_Hamiltonian):
+class HMC(Hamiltonian):
     """Trajectories of a fixed number of steps: cheap to compile, and a yardstick; `NUTS` needs no such number.
 
     Args:
@@ -158,5 +175,5 @@ class HMC(_Hamiltonian):
         return True
 
 
-def _potential(target: Target) -> Callable[[Float[Array, " d"]], Float[Array, ""]]:
+def _potential(target: AbstractTarget) -> Callable[[Float[Array, " d"]], Float[Array, ""]]:
     return lambda z: -target.log_density(z)

@@ -40,7 +40,19 @@ class Frame(eqx.Module):
         return jsl.solve_triangular(self.root, q - self.centre, lower=True)
 
 
-class Target(eqx.Module):
+class AbstractTarget(eqx.Module):
+    """What the dynamics of a kernel need to know: a log density over a flat vector."""
+
+    @abc.abstractmethod
+    def log_density(self, z: Float[Array, " d"]) -> Float[Array, ""]:
+        """Log density at `z`, up to a constant."""
+
+    def point(self, z: Float[Array, " d"]) -> Point:
+        """`z` with what is known there."""
+        return Point(z, *jax.value_and_grad(self.log_density)(z))
+
+
+class Target(AbstractTarget):
     """A problem seen through a frame: the density that a kernel samples, up to the frame's constant volume."""
 
     problem: Problem
@@ -57,10 +69,6 @@ class Target(eqx.Module):
     def inward(self, q: Float[Array, " d"]) -> Float[Array, " d"]:
         """The kernel's coordinates."""
         return q if self.frame is None else self.frame.inward(q)
-
-    def point(self, z: Float[Array, " d"]) -> Point:
-        """`z` with what is known there."""
-        return Point(z, *jax.value_and_grad(self.log_density)(z))
 
     def record(self, z: Float[Array, " d"], moving: tuple[bool, ...]) -> Record:
         """What is kept of a draw."""
@@ -82,6 +90,8 @@ class AbstractKernel(eqx.Module):
     """Packages besides NumPyro whose versions a run in a file must keep."""
     needs_frame: ClassVar[bool] = False
     """Whether it samples only where the density is near the standard normal."""
+    needs_rows: ClassVar[bool] = False
+    """Whether it looks at rows of the data one by one, and so wants them as they are, not condensed."""
 
     @abc.abstractmethod
     def begin(

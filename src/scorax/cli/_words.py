@@ -1,0 +1,38 @@
+"""The library's advice in the words of the shell: options in place of arguments."""
+
+import re
+
+_WORDS = (
+    (r"outcomes=\{'?([^':]*)'?: ([\d.]+), \.\.\.\}", r"--outcome-value '\1=\2'"),
+    (r"outcomes=\{\.\.\.\}", "--outcome-value WORD=NUMBER"),
+    (r"(?<![/'\w])item_([ab])(?![/'\w])(=\.\.\.)?", r"--item-\1-column"),
+    (r"\b(outcome|weight|item|judge|label|candidate|gold|ranking|rank)=\.\.\.", r"--\1-column"),
+    (r"\blevels=(\[\.\.\.\]|\.\.\.)", "--levels"),
+    (r"\bUse BradleyTerry\b", "Use --ties half"),
+    # Where a run in a file differs: digests say nothing to people, and some settings follow from others.
+    (r"\bprecondition \(\w+ there, \w+ now\), ", ""),
+    (r"\b(model and prior|data) \(\w+ there, \w+ now\)", r"\1"),
+    (r"\bkey \(\w+ there, \w+ now\)", "--seed"),
+    (r"(\bkernel \(.*), chain_method \(\w+ there, \w+ now\)", r"\1"),
+    (r"(\bkernel \(.*), blackjax \(None there, [^()]* now\)", r"\1"),
+    (r"\bchain_method \(\w+ there, \w+ now\)", "--devices"),
+    (r"\bkernel (?=\(\w+\()", "--kernel "),
+    (
+        r"method='laplace' integrates the parameters .* write the prior in its centred form, or use method='nuts'",
+        "There is no Laplace approximation under this prior to propose from: use --kernel nuts",
+    ),
+    (r"method='(hmc|chees|mclmc|adjusted_mclmc|meads|laplace_metropolis)'", r"--kernel \1"),
+    (r"--kernel (adjusted|laplace)_", r"--kernel \1-"),
+    (r"method='(\w+)'", r"--method \1"),
+    (r"\bnum_(chains|warmup)=", r"--\1 "),
+    (r"\bnum_(chains|warmup)\b", r"--\1"),
+    (r"\bnum_samples\b", "--draws"),
+    (r" posterior\.check\(\) says more; all draws are kept\.", " All draws are kept."),
+)
+
+
+def in_words_of_the_shell(message: str) -> str:
+    """The same advice with the command line's options in place of the library's arguments."""
+    for pattern, option in _WORDS:
+        message = re.sub(pattern, option, message)
+    return message
