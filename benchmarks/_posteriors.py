@@ -104,7 +104,8 @@ for _name, _init in (("bradley_terry", BradleyTerry.init), ("davidson", Davidson
     row(f"nuts of {_name}", "LLMFAO, 4 x (500 + 500)")(functools.partial(_shipped_case, _init))
 
 
-def _league(n_items: int, n_rows: int) -> Comparisons:
+def league(n_items: int, n_rows: int) -> Comparisons:
+    """Comparisons of items with standard normal strengths."""
     rng = np.random.default_rng(0)
     strength = rng.normal(size=n_items)
     a = rng.integers(0, n_items, n_rows)
@@ -134,7 +135,7 @@ class _PairsOneByOne(AbstractModel[Comparisons]):
 
 def _hierarchy_case(n_items: int, n_rows: int, method: str) -> Case:
     """Of strengths and their scale, against nutpie on the same density; and NumPyro's default with a free location."""
-    data = _league(n_items, n_rows)
+    data = league(n_items, n_rows)
     model, table = BradleyTerry.init(n_items), data.table(n_items)
     draws = {"num_warmup": 200, "num_samples": 1000}
     peers = [

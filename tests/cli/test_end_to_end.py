@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from scorax.inference._archive import read_archive
+from scorax.inference import run_state
 
 COMMAND = [sys.executable, "-W", "error", "-m", "scorax.cli"]
 
@@ -90,8 +90,7 @@ def test_interrupt_while_sampling_keeps_what_was_drawn(battles, tmp_path, enviro
     assert [row["rank"] for row in json.loads(out)] == [1, 2, 3, 4]
     # All that was reported is in the file, too.
     assert f"the same command goes on from {run}\n" in err
-    _, header = read_archive(run, kind="run", version=1)
-    assert f"holds {header['arrays']['stats/log_density']['shape'][1]} of 10000000 draws" in err
+    assert f"holds {run_state(run).drawn} of 10000000 draws" in err
 
 
 def test_interrupt_before_the_first_draw_leaves_nothing(battles, tmp_path, environment):

@@ -22,8 +22,7 @@ from scorax.cli._options import Kernel
 from scorax.cli._sampling import sampling
 from scorax.cli._session import _with_names, verdict
 from scorax.cli._words import in_words_of_the_shell
-from scorax.inference import Posterior
-from scorax.inference._run_file import run_state
+from scorax.inference import Posterior, run_state
 from scorax.inference._sample import _method
 from tests.cli.conftest import battles_csv
 from tests.cli.test_end_to_end import COMMAND

@@ -17,8 +17,8 @@ from scorax.inference._posterior_problem import posterior_problem
 from scorax.inference._problem import Problem
 from scorax.inference._progress import reporter
 from scorax.inference._starts import start_of
+from scorax.inference.validity import joint_of, posterior_sampler, sbc
 from tests.inference.compilations import compilations
-from tests.inference.sbc import simulation_based_calibration
 from tests.inference.toys import Things, hierarchical_posterior, normal_posterior, some_measurements
 
 pytestmark = pytest.mark.engine
@@ -244,18 +244,22 @@ def test_errors_say_what_is_wrong(arguments, message):
         sample(MODEL, some_measurements(0), key=jax.random.key(0), **{**SETTINGS, **arguments})
 
 
+def ranks(model, design, quantities, *, seed=0, n_simulations=200, **options):
+    sampler = posterior_sampler(model, num_warmup=300, **options)
+    return sbc(
+        sampler,
+        joint_of(model, design),
+        key=jax.random.key(seed),
+        quantities=lambda model, _: quantities(model),
+        n_simulations=n_simulations,
+        vmapped=False,
+    )
+
+
 @pytest.mark.slow
 def test_calibrated():
-    ranks = simulation_based_calibration(
-        MODEL,
-        some_measurements(0),
-        lambda m: m.level,
-        key=jax.random.key(0),
-        n_replications=200,
-        num_warmup=300,
-        method=NUTS(target_accept_prob=0.95),
-    )
-    assert (ranks.p_values() > 0.01).all()
+    found = ranks(MODEL, some_measurements(0), lambda m: m.level, method=NUTS(target_accept_prob=0.95))
+    assert found.test().p_value > 0.01
 
 
 @pytest.mark.slow
@@ -265,26 +269,12 @@ def test_calibrated_on_comparisons():
 
     a, b = np.triu_indices(6, 1)
     design = Comparisons.from_arrays(np.tile(a, 4), np.tile(b, 4), np.ones(60))
-    ranks = simulation_based_calibration(
-        BradleyTerry.init(6),
-        design,
-        lambda m: m.strength[:3] - m.strength[3:],
-        key=jax.random.key(1),
-        n_replications=200,
-        num_warmup=300,
-    )
-    assert (ranks.p_values() > 0.01).all()
+    found = ranks(BradleyTerry.init(6), design, lambda m: m.strength[:3] - m.strength[3:], seed=1)
+    assert found.test().p_value > 0.01
 
 
 @pytest.mark.slow
 def test_calibration_notices_a_wrong_prior():
-    ranks = simulation_based_calibration(
-        MODEL,
-        some_measurements(0),
-        lambda m: m.level,
-        key=jax.random.key(0),
-        n_replications=100,
-        sampling_prior=iid_prior(MODEL, {"level": dist.Normal(2.0, 0.5)}),
-        num_warmup=300,
-    )
-    assert (ranks.p_values() < 1e-4).all()
+    wrong = iid_prior(MODEL, {"level": dist.Normal(2.0, 0.5)})
+    found = ranks(MODEL, some_measurements(0), lambda m: m.level, n_simulations=100, prior=wrong)
+    assert found.test().p_value < 1e-4

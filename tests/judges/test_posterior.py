@@ -9,8 +9,8 @@ import pytest
 
 from scorax.data import Annotations
 from scorax.inference import NUTS, sample
+from scorax.inference.validity import joint_of, posterior_sampler, sbc
 from scorax.judges import SimplexJudge, SimplexPrior, binary_identified_interval
-from tests.inference.sbc import simulation_based_calibration
 from tests.judges.conftest import oracle
 
 pytestmark = pytest.mark.engine
@@ -139,15 +139,13 @@ def test_three_levels_order_stays_open_however_many_labels(settings, n, low, hig
 def test_posteriors_are_calibrated():
     judge = np.broadcast_to([0, 1, 2], (50, 3))
     design = Annotations.from_arrays(np.zeros_like(judge), judge, candidate=np.arange(50) % 2)
-    ranks = simulation_based_calibration(
-        SimplexJudge.init(2, 3, 2),
-        design,
-        lambda model: jnp.append(model.expected_score(), model.confusion[0, 1, 1]),
+    model = SimplexJudge.init(2, 3, 2)
+    ranks = sbc(
+        posterior_sampler(model, num_draws=99, num_warmup=300),
+        joint_of(model, design),
         key=jax.random.key(0),
-        n_replications=200,
-        num_draws=99,
-        thin=4,
-        num_warmup=300,
-        num_chains=1,
+        quantities=lambda model, _: jnp.append(model.expected_score(), model.confusion[0, 1, 1]),
+        n_simulations=200,
+        vmapped=False,
     )
-    assert (ranks.p_values() > 0.01).all()
+    assert ranks.test().p_value > 0.01

@@ -10,9 +10,8 @@ from jaxtyping import Array
 
 from scorax.cli._sampling import Sampling
 from scorax.cli._session import note
-from scorax.inference import AbstractModel, Posterior, Progress, sample
+from scorax.inference import AbstractModel, Posterior, Progress, run_state, sample
 from scorax.inference._progress import Report, reporter
-from scorax.inference._run_file import run_state
 
 _CUT_SHORT = ("interrupted", "out of time")
 _NAMES = {"NUTS": "nuts", "LaplaceMetropolis": "laplace-metropolis"}

@@ -23,6 +23,8 @@ _MORE_DRAWS = {
 }
 # What only the library can change.
 _IN_PYTHON = {
+    "rhat": "Raise --warmup and --draws; if that does not help, the posterior has several modes, or a direction that "
+    "data hardly determine (try --kernel auto).",
     "divergences": "Raise --warmup, or in Python target_accept_prob of the kernel to 0.95 or 0.99.",
     "tree_depth": "Raise --warmup; if that does not help, in Python, try NUTS(dense_mass=True) or precondition=.",
     "bfmi": "Raise --warmup and --draws; if that does not help, in Python, try a prior with lighter tails.",

@@ -74,12 +74,14 @@ from scorax.inference._kernels import (
     MCLMC,
     MEADS,
     NUTS,
+    AbstractFrame,
     AbstractKernel,
     AdjustedMCLMC,
     ChEES,
     Frame,
     Gibbs,
     LaplaceMetropolis,
+    LowRankFrame,
 )
 from scorax.inference._model import AbstractModel, leaf_names, log_likelihood, parameter, supports, weighted_total
 from scorax.inference._pathfinder import Pathfinder
@@ -88,6 +90,7 @@ from scorax.inference._priors import iid_prior, numpyro_model
 from scorax.inference._progress import Progress
 from scorax.inference._psis import SmoothedWeights, smooth_weights
 from scorax.inference._responsibilities import responsibilities
+from scorax.inference._run_file import RunState, run_state
 from scorax.inference._sample import sample
 from scorax.inference._solvers import AbstractSolver, Derivatives, Minimiser, Newton, Solution
 from scorax.inference._summary import Summary, SummaryRow
@@ -99,6 +102,7 @@ __all__ = [
     "MCLMC",
     "MEADS",
     "NUTS",
+    "AbstractFrame",
     "AbstractKernel",
     "AbstractModel",
     "AbstractSolver",
@@ -116,6 +120,7 @@ __all__ = [
     "Gibbs",
     "LaplaceMetropolis",
     "LeaveOneOut",
+    "LowRankFrame",
     "MHState",
     "Minimiser",
     "ModelComparison",
@@ -127,6 +132,7 @@ __all__ = [
     "Posterior",
     "PredictiveCheck",
     "Progress",
+    "RunState",
     "SMC2Value",
     "Sensitivity",
     "SensitivityRow",
@@ -181,6 +187,7 @@ __all__ = [
     "responsibilities",
     "rhat",
     "rmsmc",
+    "run_state",
     "sample",
     "single_site",
     "smc",

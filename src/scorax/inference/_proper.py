@@ -17,8 +17,8 @@ from scorax.inference._program import Coordinates, initial_coordinates, run
 
 # A curvature of more numbers than this is not formed.
 _MOST = 2000
-# Distances between which the fall of the density is measured, in units of the draw's own size.
-_FAR, _FARTHER = 1e2, 1e4
+# Where the density is looked at, in units of the draw's own size.
+_DISTANCES = (1e2, 1e3, 1e4)
 
 
 def improper(problem: Problem, sites: dict[str, Any]) -> Bool[np.ndarray, " c"] | None:
@@ -56,17 +56,17 @@ def _falls_slowly(problem: Problem, last: dict[str, Any]) -> Bool[Array, " c"]:
         curvature, axes = jnp.linalg.eigh(jax.hessian(lambda q: _log_density(problem, q))(q))
         axis = axes[:, jnp.argmin(jnp.abs(curvature))] * jnp.maximum(1, jnp.abs(q).max())
         sides = jnp.stack([axis, -axis])
-        return jax.vmap(lambda direction: _power(problem, q, direction) > -1)(sides).any()
+        return jax.vmap(lambda direction: _stays(problem, q, direction))(sides).any()
 
     with engine():
         return jax.lax.map(of_chain, last)
 
 
-def _power(problem: Problem, q: Float[Array, " d"], direction: Float[Array, " d"]) -> Float[Array, ""]:
-    """Of the distance, by which the density grows far out; minus infinity where it is zero there."""
-    near, far = (_log_density(problem, q + distance * direction) for distance in (_FAR, _FARTHER))
-    power = (far - near) / np.log(_FARTHER / _FAR)
-    return jnp.where(jnp.isfinite(near) & jnp.isfinite(far), power, -jnp.inf)
+def _stays(problem: Problem, q: Float[Array, " d"], direction: Float[Array, " d"]) -> Bool[Array, ""]:
+    """Whether at each distance the density is still above one over the distance, times what it is here."""
+    here = _log_density(problem, q)
+    fallen = jnp.stack([here - _log_density(problem, q + distance * direction) for distance in _DISTANCES])
+    return (jnp.isfinite(fallen) & (fallen < jnp.log(jnp.asarray(_DISTANCES, fallen.dtype)))).all()
 
 
 def _log_density(problem: Problem, q: Float[Array, " d"]) -> Float[Array, ""]:

@@ -44,10 +44,25 @@ class RunState(NamedTuple):
 
 
 def run_state(path: str | os.PathLike[str]) -> RunState:
-    """Whatever it is a run of.
+    """How far the run in a file of `sample(checkpoint=...)` has come, whatever it is a run of.
+
+    Args:
+        path: The file. It may be written to meanwhile: it is always whole.
 
     Raises:
+        FileNotFoundError: There is none.
         ValueError: The file is damaged or no run.
+
+    Example:
+        >>> import tempfile
+        >>> battles, models = sx.data.datasets.load_food()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     posterior = sx.inference.sample(
+        ...         sx.choice.BradleyTerry.init(len(models)), battles, key=jax.random.key(0), num_warmup=20,
+        ...         num_samples=30, checkpoint=f"{folder}/run.npz", progress=False,
+        ...     )
+        ...     run_state(f"{folder}/run.npz")
+        RunState(done=50, drawn=30)
     """
     _, header = read_archive(path, kind="run", version=_VERSION)
     drawn = header["arrays"]["stats/log_density"]["shape"][1] if header["drawn"] else 0

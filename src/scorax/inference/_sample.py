@@ -20,10 +20,10 @@ from scorax.inference._kernels import (
     MCLMC,
     MEADS,
     NUTS,
+    AbstractFrame,
     AbstractKernel,
     AdjustedMCLMC,
     ChEES,
-    Frame,
     LaplaceMetropolis,
     Target,
 )
@@ -58,7 +58,7 @@ def sample(
     progress: bool | Report = True,
     initial: AbstractModel[Any] | dict[str, Array] | Pathfinder | str | None = None,
     adaptation: dict[str, Array] | None = None,
-    precondition: Frame | None = None,
+    precondition: AbstractFrame | None = None,
     target_ess: float | int | None = None,
     target_rhat: float = 1.01,
     time_limit: float | int | None = None,
@@ -84,7 +84,7 @@ def sample(
             `"auto"`, the second where a pilot says that it will do well, else the first (`posterior.method` says which
             it was; neither knows of modes that no chain has seen). Or `"laplace"`: independent draws from a Gaussian
             at the mode of the parameters (in unconstrained coordinates), in milliseconds where NUTS takes seconds. The
-            sites of a hierarchical prior that are no parameters (at most three numbers, such as a scale) are then
+            sites of a hierarchical prior that are no parameters (at most ten numbers: scales, means, ...) are then
             integrated over first: importance sampling from their Laplace marginal, whose Pareto k is in `stats`.
         prior: A program (any function without arguments that draws a module) in place of `model.prior`. A function
             made anew at each call compiles anew at each call: name it once.
@@ -250,9 +250,9 @@ def _settle(
     model: AbstractModel[Any],
     problem: Problem,
     key: PRNGKeyArray,
-    frame: Frame | None,
+    frame: AbstractFrame | None,
     report: Report,
-) -> tuple[Method | None, Frame | None]:
+) -> tuple[Method | None, AbstractFrame | None]:
     """The frame that a kernel needs; and for `"auto"`, independent proposals where they do well, else NUTS."""
     if method != "auto":
         needs = isinstance(chosen, AbstractKernel) and chosen.needs_frame and frame is None

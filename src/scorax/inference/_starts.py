@@ -19,7 +19,7 @@ class Start(NamedTuple):
 
     centre: Float[Array | np.ndarray, "*c d"]
     spread: Float[Array | np.ndarray, "*c d"]
-    """Standard deviation about the centre; infinite where a chain starts anywhere in (-2, 2)."""
+    """Standard deviation about the centre; infinite where a chain starts anywhere in (-2, 2), or in a frame."""
 
     @classmethod
     def at(cls, places: Float[Array, "c d"]) -> "Start":
@@ -51,7 +51,14 @@ def find_start(target: Target, start: Start, key: PRNGKeyArray) -> tuple[Point, 
         d, dtype = start.centre.shape, start.centre.dtype
         free = jnp.isinf(start.spread)
         jittered = start.centre + jnp.where(free, 0, start.spread) * jax.random.normal(near, d, dtype)
-        return jnp.where(free, jax.random.uniform(anywhere, d, dtype, -2, 2), jittered)
+        # In a frame, the posterior itself says how wide is wide.
+        framed = target.frame is not None
+        wide = (
+            target.outward(jax.random.normal(anywhere, d, dtype))
+            if framed
+            else jax.random.uniform(anywhere, d, dtype, -2, 2)
+        )
+        return jnp.where(free, wide, jittered)
 
     def again(carry: tuple[Int[Array, ""], Bool[Array, ""], Point]) -> Any:
         point = target.point(target.inward(draw(jax.random.fold_in(key, carry[0]))))

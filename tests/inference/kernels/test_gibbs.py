@@ -256,8 +256,9 @@ class Scaled(eqx.Module):
 def test_a_second_call_compiles_nothing():
     one, two = (Gibbs({"precision": Scaled(jnp.asarray(np.float32(x)))}, rest=SHORT) for x in (1, 2))
     first = sample(MODEL, DATA, **{**FEW, "method": one})
+    others = some_measurements(4, k=1, each=5)
     with compilations() as count:
-        sample(MODEL, some_measurements(4, k=1, each=5), **{**FEW, "method": one, "num_samples": 117})
+        sample(MODEL, others, **{**FEW, "method": one, "num_samples": 117})
         other = sample(MODEL, DATA, **{**FEW, "method": two})
     assert count[0] == 0
     assert other.sites["precision"].mean() > 1.5 * first.sites["precision"].mean()

@@ -338,8 +338,9 @@ def test_adaptation_takes_the_place_of_the_warm_up():
     """And another call compiles nothing."""
     first = sample(MODEL, many(2000), **SHORT, adaptation=FOUND)
     jax.tree.map(np.testing.assert_array_equal, dict(first.adaptation), FOUND)
+    others = many(2000, seed=1)
     with compilations() as count:
-        other = sample(MODEL, many(2000, seed=1), **{**SHORT, "num_samples": 30}, adaptation=FOUND)
+        other = sample(MODEL, others, **{**SHORT, "num_samples": 30}, adaptation=FOUND)
     assert count[0] == 0
     assert not np.array_equal(other.model.slope[:, :20], first.model.slope)
 

@@ -184,7 +184,7 @@ def begun(arguments, keys, adaptation=None):
     problem, start = problem_and_start(WIDE)
     setup = Setup(arguments["method"], 500, layout_of(problem).moving, False, None, "threefry2x32")
     target = Target(problem, None)
-    state, finite, _ = _first(setup, target, start, keys, adaptation)
+    state, finite, _ = _first(setup, target, start.of_chains(len(keys)), keys, adaptation)
     assert finite.all()
     return functools.partial(_advance, setup, target, n=np.int32(10)), jax.tree.map(np.asarray, state)
 

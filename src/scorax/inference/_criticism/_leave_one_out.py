@@ -94,6 +94,9 @@ def loo(posterior: Posterior[Any], data: Any, *, relative_efficiency: float = 1.
     (`weight / count` of its row) and predicted with weight one. Rows are taken a batch at a time, so memory does not
     grow with them.
 
+    Compare models only where both give probabilities to the same outcomes. `BradleyTerry` gives a tie half the
+    log-probability of a win and half that of a loss, which is no probability of a tie: `Davidson` gives one.
+
     Args:
         posterior: The draws, from these data.
         data: What the model was fitted to. Values of a table of pairs are those of `data.rows()`.

@@ -180,7 +180,8 @@ def _of_chains(drawn: _Drawn) -> Iterator[Finding]:
             "rhat",
             f"Chains disagree on {len(apart)} of {len(drawn.rows)} quantities (worst: {worst.name}, R-hat "
             f"{worst.rhat:.3f})",
-            "Raise num_warmup and num_samples; if that does not help, the posterior may have several modes.",
+            "Raise num_warmup and num_samples; if that does not help, the posterior has several modes, or a direction "
+            "that data hardly determine (try precondition=laplace_frame(...)).",
         )
     enough = _LEAST_ESS_PER_CHAIN * chains
     low = [row for row in drawn.judged if _least_ess(row) < enough]
@@ -221,7 +222,7 @@ def _divergences(values: np.ndarray, _: int) -> Iterator[Finding]:
         yield Finding(
             "divergences",
             f"{found} divergent transitions ({found / values.size:.2%}): some region was not explored",
-            "Raise target_accept_prob to 0.95 or 0.99, or write the prior in a non-centred form.",
+            "Raise target_accept_prob to 0.95 or 0.99, or write the prior in a non-centred form (partly_centred).",
         )
 
 
@@ -234,7 +235,7 @@ def _tree_depth(values: np.ndarray, max_tree_depth: int) -> Iterator[Finding]:
             "tree_depth",
             f"{cut:.2%} of trajectories were cut short at {longest} steps (max_tree_depth {max_tree_depth})",
             "Scales differ widely or parameters are strongly correlated: write the prior in another form, or try "
-            "dense_mass=True; a larger max_tree_depth only costs more.",
+            "precondition=laplace_frame(...) or dense_mass=True; a larger max_tree_depth only costs more.",
         )
 
 

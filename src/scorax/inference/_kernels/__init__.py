@@ -3,7 +3,7 @@
 from scorax.inference._kernels._chees import ChEES
 from scorax.inference._kernels._gibbs import Gibbs
 from scorax.inference._kernels._hamiltonian import HMC, NUTS
-from scorax.inference._kernels._kernel import AbstractKernel, Frame, Point, Target
+from scorax.inference._kernels._kernel import AbstractFrame, AbstractKernel, Frame, LowRankFrame, Point, Target
 from scorax.inference._kernels._laplace_metropolis import LaplaceMetropolis
 from scorax.inference._kernels._mclmc import MCLMC, AdjustedMCLMC
 from scorax.inference._kernels._meads import MEADS
@@ -15,12 +15,14 @@ __all__ = [
     "MCLMC",
     "MEADS",
     "NUTS",
+    "AbstractFrame",
     "AbstractKernel",
     "AdjustedMCLMC",
     "ChEES",
     "Frame",
     "Gibbs",
     "LaplaceMetropolis",
+    "LowRankFrame",
     "Point",
     "Target",
 ]

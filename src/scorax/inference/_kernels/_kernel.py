@@ -24,8 +24,22 @@ class Point(NamedTuple):
     slope: Float[Array, "*c d"]
 
 
-class Frame(eqx.Module):
-    """Coordinates in which a posterior is near the standard normal: `q = centre + root z`."""
+class AbstractFrame(eqx.Module):
+    """Coordinates in which a posterior is near the standard normal: an affine map of those of the problem."""
+
+    centre: eqx.AbstractVar[Float[Array, " d"]]
+
+    @abc.abstractmethod
+    def outward(self, z: Float[Array, " d"]) -> Float[Array, " d"]:
+        """From the kernel's coordinates to those of the problem."""
+
+    @abc.abstractmethod
+    def inward(self, q: Float[Array, " d"]) -> Float[Array, " d"]:
+        """And back."""
+
+
+class Frame(AbstractFrame):
+    """With a matrix: `q = centre + root z`."""
 
     centre: Float[Array, " d"]
     root: Float[Array, "d d"]
@@ -38,6 +52,39 @@ class Frame(eqx.Module):
     def inward(self, q: Float[Array, " d"]) -> Float[Array, " d"]:
         """And back."""
         return jsl.solve_triangular(self.root, q - self.centre, lower=True)
+
+
+class LowRankFrame(AbstractFrame):
+    """For many dimensions, a width each and a few directions: `q = centre + width (z + basis (stretch - 1) basis' z)`.
+
+    Attributes:
+        centre: Where `z` is zero.
+        width: Positive, one each dimension.
+        basis: Orthonormal columns: directions in which the posterior, in these widths, is wider or narrower.
+        stretch: Positive: how much.
+
+    Example:
+        >>> basis = jnp.full((4, 1), 0.5)  # four numbers whose mean is known three times less well than they are
+        >>> frame = LowRankFrame(jnp.zeros(4), jnp.ones(4), basis, jnp.asarray([3.0]))
+        >>> frame.outward(jnp.ones(4))
+        Array([3., 3., 3., 3.], dtype=float32)
+    """
+
+    centre: Float[Array, " d"]
+    width: Float[Array, " d"]
+    basis: Float[Array, "d r"]
+    stretch: Float[Array, " r"]
+
+    def outward(self, z: Float[Array, " d"]) -> Float[Array, " d"]:
+        """From the kernel's coordinates to those of the problem."""
+        return self.centre + self.width * self._stretched(z, self.stretch)
+
+    def inward(self, q: Float[Array, " d"]) -> Float[Array, " d"]:
+        """And back."""
+        return self._stretched((q - self.centre) / self.width, 1 / self.stretch)
+
+    def _stretched(self, x: Float[Array, " d"], stretch: Float[Array, " r"]) -> Float[Array, " d"]:
+        return x + self.basis @ ((stretch - 1) * (self.basis.T @ x))
 
 
 class AbstractTarget(eqx.Module):
@@ -56,7 +103,7 @@ class Target(AbstractTarget):
     """A problem seen through a frame: the density that a kernel samples, up to the frame's constant volume."""
 
     problem: Problem
-    frame: Frame | None
+    frame: AbstractFrame | None
 
     def log_density(self, z: Float[Array, " d"]) -> Float[Array, ""]:
         """Log density at `z`, up to a constant."""

@@ -75,9 +75,11 @@ class LaplaceMetropolis(AbstractKernel):
     def step(self, target: Target, state: _State, num_warmup: int) -> _State:
         """A proposal from the whole of the Gaussian, or now and then from nearby."""
         key = jax.random.fold_in(state.key, state.step)
-        local = state.step % self.local_every == self.local_every - 1
-        # Closed over: the target may hold functions, which are no arguments of a condition.
-        moved = jax.lax.cond(local, lambda: _nearby(target, state, key), lambda: _anywhere(target, state, key))
+        local = (state.step % self.local_every == self.local_every - 1).astype(jnp.int32)
+        # Loops of one turn or none, not a condition: what does not change from step to step, such as sums of the data,
+        # the compiler moves out of loops, and leaves in conditions.
+        moved = jax.lax.fori_loop(0, 1 - local, lambda _, at: _anywhere(target, at, key), state)
+        moved = jax.lax.fori_loop(0, local, lambda _, at: _nearby(target, at, key), moved)
         return moved._replace(step=state.step + 1)
 
     def position(self, state: _State) -> Float[Array, " d"]:

@@ -45,7 +45,8 @@ def sbc(
             function that JAX can trace, or `posterior_sampler(model, ...)`.
         joint: The law of parameters and data, with its log-likelihood: `joint_of(model, design)`.
         key: Random key. Simulation `i` has the key `fold_in(key, i)`, however they are batched.
-        quantities: What to rank: `quantities(theta, data)`, arrays in any tree. None ranks every parameter.
+        quantities: What to rank: `quantities(theta, data)`, arrays in any tree. None ranks every parameter. With
+            `joint_of`, `theta` is the module: to rank a hyper-parameter, make it a field.
         n_simulations: How many data sets.
         batch_size: How many at a time, in one compiled call.
         vmapped: False for a sampler that JAX cannot trace: it is called once for each data set.
