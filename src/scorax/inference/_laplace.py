@@ -83,8 +83,8 @@ def draw_laplace(
     joined = draw_all(some, *shape, batch=batch, clock=clock, report=report)
     if not np.isfinite(joined["stats"]["log_density"]).all():
         raise ValueError(
-            "method='laplace' could not draw from the Gaussian at the mode: in some direction the density hardly falls. "
-            "Give a proper prior, or use method='nuts' with precondition=laplace_frame(...)."
+            "method='laplace' could not draw from the Gaussian at the mode: it is very wide in some direction. Give a "
+            "proper prior, or use method='nuts' with precondition=laplace_frame(...)."
         )
     joined["stats"].update({name: np.full(shape, value) for name, value in quality.items()})
     return Chains(joined)
