@@ -244,6 +244,13 @@ def test_errors_say_what_is_wrong(arguments, message):
         sample(MODEL, some_measurements(0), key=jax.random.key(0), **{**SETTINGS, **arguments})
 
 
+def test_rows_to_blame_are_named():
+    data = some_measurements(0)
+    broken = dataclasses.replace(data, value=data.value.at[jnp.asarray([2, 5])].set(jnp.nan))
+    with pytest.raises(ValueError, match=r"in level\. At the last .* not finite for rows 2, 5 of the data"):
+        sample(MODEL, broken, key=jax.random.key(0), **SETTINGS)
+
+
 def ranks(model, design, quantities, *, seed=0, n_simulations=200, **options):
     sampler = posterior_sampler(model, num_warmup=300, **options)
     return sbc(

@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, UInt
+from jaxtyping import Array, Bool, Int, UInt
 
 from scorax.inference._devices import SPLIT, WHOLE, agreed, is_first, on_host, over_devices, pad_chains
 from scorax.inference._draws import Chains, Record, join
 from scorax.inference._engine import engine
 from scorax.inference._interrupt import interrupts_as_requests
-from scorax.inference._kernels import AbstractKernel, Target
+from scorax.inference._kernels import AbstractKernel, Point, Target
 from scorax.inference._kernels._kernel import State, strongly_typed
 from scorax.inference._monitor import Convergence, convergence
 from scorax.inference._progress import Clock, Report
@@ -124,9 +124,9 @@ class _Run:
         self.report(self.clock.progress("compiling", 0))
         found = None if self.file is None else read_run(*self.file)
         if found is None:
-            state, finite, slope = _first(*arguments)
+            state, finite, points = _first(*arguments)
             self.state = pad_chains(on_host(state), mesh) if coupled else state
-            check_starts(self.target, on_host(finite), on_host(slope))
+            check_starts(self.target, on_host(finite), on_host(points))
             if self.file is not None:
                 # Where it cannot be written, that is better known now.
                 self._save(self.file)
@@ -321,14 +321,14 @@ def _first(
     start: Start,
     keys: UInt[np.ndarray | Array, "c w"],
     adaptation: dict[str, Any] | None,
-) -> tuple[State, Bool[Array, " c"], Float[Array, "c d"]]:
-    """The state of every chain at its start, whether density and gradient are finite there, and the gradient."""
+) -> tuple[State, Bool[Array, " c"], Point]:
+    """The state of every chain at its start, whether density and gradient are finite there, and the start."""
 
     def begin(start: Start, keys: UInt[Array, "c w"], adaptation: dict[str, Array] | None) -> Any:
         both = jax.vmap(lambda key: jax.random.split(key))(jax.random.wrap_key_data(keys, impl=setup.key_impl))
         points, finite = jax.lax.map(lambda chain: find_start(target, *chain), (start, both[:, 0]))
         state = setup.kernel.begin(target, points, both[:, 1], setup.num_warmup, adaptation)
-        return strongly_typed(_raw(state, setup.key_impl)), finite, points.slope
+        return strongly_typed(_raw(state, setup.key_impl)), finite, points
 
     with engine():
         spread = WHOLE if setup.kernel.couples_chains else SPLIT

@@ -2,11 +2,13 @@
 
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from scorax.inference._engine import engine
 from scorax.inference._kernels import Point, Target
 from scorax.inference._program import Coordinates
 
@@ -73,16 +75,31 @@ def find_start(target: Target, start: Start, key: PRNGKeyArray) -> tuple[Point, 
     return at, finite
 
 
-def check_starts(target: Target, finite: np.ndarray, slope: np.ndarray) -> None:
-    """Raise `ValueError` for a chain that found none, naming the sites whose gradient is not finite."""
+def check_starts(target: Target, finite: np.ndarray, points: Point) -> None:
+    """Raise `ValueError` for a chain that found none, naming sites without a finite gradient, and rows to blame."""
     if finite.all():
         return
     bad = np.flatnonzero(~finite)
-    coordinates = target.problem.coordinates(jnp.asarray(slope[bad[0]]))
-    sites = jax.tree.map(lambda x: ~np.isfinite(x).all(), coordinates)
-    names = sorted(name for name, wrong in sites.items() if wrong)
+    last = jax.tree.map(lambda x: jnp.asarray(x[bad[0]]), points)
+    coordinates = target.problem.coordinates(last.slope)
+    names = sorted(name for name, x in coordinates.items() if not np.isfinite(np.asarray(x)).all())
+    rows = np.flatnonzero(~np.isfinite(np.asarray(_log_prob_of_rows(target, last.z))).reshape(-1))
     raise ValueError(
         f"{_STARTS} starts of chain {bad[0]} (and {bad.size - 1} others) had no finite density with a finite gradient"
-        f"{' in ' + ', '.join(names) if names else ''}. Check that log_prob and prior are finite inside the "
-        "parameters' supports, and that initial= lies inside them, not at an edge."
+        f"{' in ' + ', '.join(names) if names else ''}. {_blame(rows)} Check that log_prob and prior are finite inside "
+        "the parameters' supports, and that initial= lies inside them, not at an edge."
     )
+
+
+def _blame(rows: np.ndarray) -> str:
+    if not rows.size:
+        return "log_prob is finite for every row at the last of them: look at the prior, and at gradients."
+    shown = ", ".join(map(str, rows[:3])) + (f" and {rows.size - 3} others" if rows.size > 3 else "")
+    words = "row" if rows.size == 1 else "rows"
+    return f"At the last of them log_prob is not finite for {words} {shown} of the data (after model.condense)."
+
+
+@eqx.filter_jit
+def _log_prob_of_rows(target: Target, z: Float[Array, " d"]) -> Float[Array, "..."]:
+    with engine():
+        return target.problem.module(target.outward(z)).log_prob(target.problem.data)
