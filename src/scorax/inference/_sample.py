@@ -167,7 +167,8 @@ def sample(
             chain_method = "vmap" if alone else "map"
         warmup = num_warmup if adaptation is None else 0
         setup = Setup(chosen, warmup, layout.moving, chain_method == "vmap", mesh, str(jax.random.key_impl(key)))
-        if paths is not None:
+        # A run that goes on has started already.
+        if paths is not None and (checkpoint is None or not os.path.exists(checkpoint)):
             start = pathfinder_start(paths, problem, start, key=key, keys=keys)
         raw = np.asarray(_raw_keys(keys))
         settings = {

@@ -90,6 +90,15 @@ def test_chains_start_where_the_posterior_is():
     assert np.abs(standardised(draws.sites["level"][:, 0], CORRELATED)).max() < 10
 
 
+def test_a_run_that_goes_on_has_started_already(tmp_path, monkeypatch):
+    arguments = {"key": jax.random.key(0), "prior": prior(CORRELATED), "method": HMC(num_steps=1), "initial": PATHS}
+    few = {"num_warmup": 0, "num_chains": 2, "progress": False, "checkpoint": tmp_path / "run.npz"}
+    first = sample(MODEL, DATA, num_samples=1, **arguments, **few)
+    monkeypatch.setattr(_pathfinder, "_search", None)
+    whole = sample(MODEL, DATA, num_samples=2, **arguments, **few)
+    np.testing.assert_array_equal(whole.sites["level"][:, :1], first.sites["level"])
+
+
 def test_starts_are_for_chains_and_known_by_name():
     arguments = {"key": jax.random.key(0), "prior": prior(WIDE), "progress": False}
     with pytest.raises(ValueError, match=r"initial is for methods that run chains; 'svi'"):
