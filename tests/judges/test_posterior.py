@@ -44,10 +44,11 @@ def test_anaesthetists_under_flat_priors_as_in_numpyro(anaesthesia):
         confusion = numpyro.sample("confusion", dist.Dirichlet(jnp.ones((5, 4, 4))))
         return SimplexJudge(jnp.asarray(prevalence), jnp.asarray(confusion), model.values)
 
-    posterior = drawn(model, data, flat, initial=model, chains=4, samples=2000)
+    posterior = drawn(model, data, flat, initial=model, chains=16, samples=2000)
     classes = posterior.map(lambda m: m.label_posterior(data)).mean(1)
     # The posterior has several modes, between which chains hardly move. The reference kept the chains in one of them,
-    # which is told by how it labels the items; the parameters are what is compared.
+    # which is told by how it labels the items; the parameters are what is compared. A quarter of 16 chains of four
+    # seeds were there: that none of 16 is happens once in a hundred seeds.
     truth = np.asarray(expected["class_probs_mean"])
     kept = np.flatnonzero(np.abs(np.asarray(classes) - truth).max((1, 2)) < 0.1)
     assert kept.size >= 1
