@@ -15,7 +15,7 @@ from scorax.inference._problem import Problem
 _PROBES = 16
 
 
-class LargeGaussian(NamedTuple):
+class GaussianAtMode(NamedTuple):
     """Where it is and how large."""
 
     mode: Float[Array, " d"]
@@ -25,12 +25,12 @@ class LargeGaussian(NamedTuple):
     converged: Bool[Array, ""]
 
 
-def gaussian_at_mode(problem: Problem) -> LargeGaussian:
+def gaussian_at_mode(problem: Problem) -> GaussianAtMode:
     """From the problem's start."""
     summit = newton_cg(problem, problem.start)
     product, width = _scaled_information(problem, summit.q)
     log_volume = jnp.log(width).sum() - log_determinant(product, width).value / 2
-    return LargeGaussian(summit.q, log_volume + width.size / 2 * math.log(2 * math.pi), summit.converged)
+    return GaussianAtMode(summit.q, log_volume + width.size / 2 * math.log(2 * math.pi), summit.converged)
 
 
 def noise_at(problem: Problem, mode: Float[Array, " d"], key: PRNGKeyArray) -> Float[Array, " d"]:

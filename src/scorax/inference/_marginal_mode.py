@@ -24,7 +24,7 @@ from numpyro.distributions import biject_to
 
 from scorax.inference._curvature import LARGEST_DENSE
 from scorax.inference._engine import engine
-from scorax.inference._large_gaussian import LargeGaussian, gaussian_at_mode
+from scorax.inference._large_gaussian import GaussianAtMode, gaussian_at_mode
 from scorax.inference._problem import Problem
 from scorax.inference._program import Coordinates, Program
 from scorax.inference._solvers import AbstractSolver, Minimiser, Newton
@@ -119,7 +119,7 @@ def conditional(hierarchy: Hierarchy, u: Float[Array, "b h"], start: Float[Array
     return jax.vmap(each)(u)
 
 
-def _dense(hierarchy: Hierarchy, given: Problem) -> LargeGaussian:
+def _dense(hierarchy: Hierarchy, given: Problem) -> GaussianAtMode:
     solution = hierarchy.solver.maximise(given, max_steps=50)
     # Values alone, in single precision, leave a minimiser hundredths away; Newton's step from there is at hand.
     x = solution.q + solution.remaining
@@ -127,7 +127,7 @@ def _dense(hierarchy: Hierarchy, given: Problem) -> LargeGaussian:
     factor = jnp.linalg.cholesky(-at.hessian)
     left = jnp.abs(jsl.cho_solve((factor, True), at.gradient)).max(initial=0)
     near = left <= float(jnp.finfo(x.dtype).eps) ** (1 / 3) * jnp.maximum(1, jnp.abs(x).max(initial=0))
-    return LargeGaussian(x, -jnp.log(jnp.diagonal(factor)).sum() + x.size / 2 * math.log(2 * math.pi), near)
+    return GaussianAtMode(x, -jnp.log(jnp.diagonal(factor)).sum() + x.size / 2 * math.log(2 * math.pi), near)
 
 
 def factor_of(hierarchy: Hierarchy, given: Problem, x: Float[Array, " d"]) -> Float[Array, "d d"]:

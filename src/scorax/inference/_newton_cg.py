@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from scorax.inference._curvature import Product, scaled, slopes_at, widths
 from scorax.inference._engine import engine
+from scorax.inference._solvers import is_small
 
 if TYPE_CHECKING:
     from scorax.inference._problem import Problem
@@ -69,7 +70,7 @@ def newton_cg(problem: "Problem", start: Float[Array, " d"], *, max_steps: int =
         lambda state: _advance(problem, state),
         _State(start, zero, zero, jnp.ones_like(start), jnp.zeros_like(start), no, no, jnp.asarray(0, jnp.int32)),
     )
-    converged = final.done & _small(final.step, final.q, power=1 / 3) & jnp.isfinite(final.value)
+    converged = final.done & is_small(final.step, final.q, power=1 / 3) & jnp.isfinite(final.value)
     return Summit(final.q, final.value, final.step, final.steps, converged)
 
 
@@ -100,7 +101,7 @@ def _advance(problem: "Problem", state: _State) -> _State:
         radius,
         width,
         step,
-        newtons & _small(step, state.q, power=1 / 4),
+        newtons & is_small(step, state.q, power=1 / 4),
         newtons & state.near,
         state.steps + 1,
     )
@@ -142,9 +143,3 @@ def _to_border(step: Float[Array, " d"], direction: Float[Array, " d"], radius: 
     a, b = jnp.vdot(direction, direction), jnp.vdot(step, direction)
     c = jnp.maximum(radius**2 - jnp.vdot(step, step), 0)
     return c / (b + jnp.sqrt(b**2 + a * c))
-
-
-def _small(step: Float[Array, " d"], q: Float[Array, " d"], *, power: float) -> Bool[Array, ""]:
-    """Below a power of the rounding error, in every coordinate."""
-    size = jnp.maximum(1, jnp.abs(q).max(initial=0))
-    return jnp.abs(step).max(initial=0) <= float(jnp.finfo(q.dtype).eps) ** power * size

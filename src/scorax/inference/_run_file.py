@@ -113,6 +113,7 @@ def identity_of(problem: Problem, frame: Any, key: Array, settings: dict[str, An
 
 
 def digest_of_tree(tree: Any) -> str:
+    """Of the arrays of a tree, of what else it holds and of how it is built."""
     leaves, structure = jax.tree.flatten(tree)
     arrays = {str(i): np.asarray(x) for i, x in enumerate(leaves) if eqx.is_array_like(x)}
     others = [_without_addresses(x) for x in (structure, *(x for x in leaves if not eqx.is_array_like(x)))]

@@ -115,6 +115,10 @@ def sample(
             or of another run; or `"laplace"` finds no maximum, or is asked for what it cannot do.
         TimeoutError: The time limit passed during the warm-up. (A checkpoint keeps it.)
 
+    Warns:
+        UserWarning: The run was cut short, or its target not reached; Pathfinder's starts are no fair draws; or the
+            posterior is improper, which is looked for where a prior is flat and draws at most 2000 numbers.
+
     Example:
         >>> battles = sx.data.Comparisons.from_arrays([0, 0, 1, 0], [1, 1, 0, 1], [1.0, 1.0, 1.0, 0.5])
         >>> model = sx.choice.BradleyTerry.init(2)
@@ -193,7 +197,8 @@ def sample(
         )
     flat = improper(problem, chains.records["sites"])
     if flat is not None:
-        chains.records["stats"]["improper"] = np.broadcast_to(flat[:, None], (num_chains, _length(chains))).copy()
+        shape = chains.records["stats"]["log_density"].shape
+        chains.records["stats"]["improper"] = np.broadcast_to(flat[:, None], shape)
     drawn = jax.device_put(chains.records)
     found = jax.device_put(dict(chains.adaptation))
     posterior = Posterior(
@@ -279,10 +284,6 @@ def _check_counts(**counts: tuple[int, int]) -> None:
     for name, (value, least) in counts.items():
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
-
-
-def _length(chains: Chains) -> int:
-    return chains.records["stats"]["log_density"].shape[1]
 
 
 def _warn_if_short(

@@ -84,7 +84,7 @@ class Minimiser(AbstractSolver):
         at_start = -jnp.diagonal(self.derivatives(problem, problem.start).hessian)
         flat = _flat(problem, factor, at_start)
         return Solution(
-            found.value, at.value, at.gradient, remaining, flat, steps, _small(remaining, found.value, power=1 / 3)
+            found.value, at.value, at.gradient, remaining, flat, steps, is_small(remaining, found.value, power=1 / 3)
         )
 
     def derivatives(self, problem: "Problem", q: Float[Array, " d"]) -> Derivatives:
@@ -113,7 +113,7 @@ class _State(NamedTuple):
     def going(self) -> Bool[Array, ""]:
         """The last step was not small: the square of a small one is what is left to go, and the final step of
         `maximise` squares that once more."""
-        return self.damped | ~_small(self.step, self.q, power=1 / 4)
+        return self.damped | ~is_small(self.step, self.q, power=1 / 4)
 
 
 class Newton(AbstractSolver):
@@ -191,7 +191,13 @@ class Newton(AbstractSolver):
         remaining = jax.lax.stop_gradient(step)
         flat = _flat(frozen, factor, final.at_start)
         return Solution(
-            final.q + step, at.value, at.gradient, remaining, flat, final.steps, _small(remaining, final.q, power=1 / 3)
+            final.q + step,
+            at.value,
+            at.gradient,
+            remaining,
+            flat,
+            final.steps,
+            is_small(remaining, final.q, power=1 / 3),
         )
 
     def _advance(self, derivatives: Callable[[Array], Derivatives], state: _State) -> _State:
@@ -249,7 +255,7 @@ def _flat(problem: "Problem", factor: Float[Array, "d d"], at_start: Float[Array
     return vanished | ~jnp.isfinite(pivot)
 
 
-def _small(step: Float[Array, " d"], q: Float[Array, " d"], *, power: float) -> Bool[Array, ""]:
+def is_small(step: Float[Array, " d"], q: Float[Array, " d"], *, power: float) -> Bool[Array, ""]:
     """Below a power of the rounding error, in every coordinate."""
     size = jnp.maximum(1, jnp.abs(q).max(initial=0))
     return jnp.abs(step).max(initial=0) <= float(jnp.finfo(q.dtype).eps) ** power * size
