@@ -1,9 +1,16 @@
 """Floor 3: paired comparisons and rankings, from votes to a leaderboard with its uncertainty."""
 
-from scorax.choice._bradley_terry import BradleyTerry, bradley_terry_log_prob
 from scorax.choice._leaderboard import Leaderboard, LeaderboardRow, leaderboard, rating
-from scorax.choice._plackett_luce import PlackettLuce, plackett_luce_log_prob
-from scorax.choice._ties import Davidson, RaoKupper, davidson_log_prob, rao_kupper_log_prob
+from scorax.choice._models import (
+    BradleyTerry,
+    Davidson,
+    PlackettLuce,
+    RaoKupper,
+    bradley_terry_log_prob,
+    davidson_log_prob,
+    plackett_luce_log_prob,
+    rao_kupper_log_prob,
+)
 
 __all__ = [
     "BradleyTerry",

@@ -7,9 +7,9 @@ import jax
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from scorax.choice._pair_derivatives import OutcomeDerivatives
-from scorax.choice._pairs import AbstractPairModel, draw_shared, initial_leaves
-from scorax.choice._table_likelihood import table_log_likelihood
+from scorax.choice._models._pair_derivatives import OutcomeDerivatives
+from scorax.choice._models._pairs import AbstractPairModel, draw_shared, initial_leaves
+from scorax.choice._models._table_likelihood import table_log_likelihood
 from scorax.data import PairCounts
 from scorax.inference import parameter
 

@@ -13,7 +13,7 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from scorax.choice._pair_derivatives import OutcomeDerivatives, pair_approach, pair_derivatives, pair_meat
+from scorax.choice._models._pair_derivatives import OutcomeDerivatives, pair_approach, pair_derivatives, pair_meat
 from scorax.data import Comparisons, PairCounts
 from scorax.inference import AbstractModel, AbstractSolver, Newton, weighted_total
 from scorax.numerics import available_dtype

@@ -18,7 +18,7 @@ from scorax.inference import Derivatives
 from scorax.numerics import graph_laplacian
 
 if TYPE_CHECKING:
-    from scorax.choice._pairs import AbstractPairModel
+    from scorax.choice._models._pairs import AbstractPairModel
 
 # Whole matrices of intermediate results take three times longer than blocks that stay in the cache.
 _ENTRIES_AT_A_TIME = 2**13

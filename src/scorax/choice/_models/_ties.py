@@ -10,9 +10,9 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from scorax.choice._pair_derivatives import OutcomeDerivatives, kernel_derivatives
-from scorax.choice._pairs import AbstractPairModel, draw_shared, initial_leaves
-from scorax.choice._table_likelihood import table_log_likelihood
+from scorax.choice._models._pair_derivatives import OutcomeDerivatives, kernel_derivatives
+from scorax.choice._models._pairs import AbstractPairModel, draw_shared, initial_leaves
+from scorax.choice._models._table_likelihood import table_log_likelihood
 from scorax.data import PairCounts
 from scorax.inference import parameter
 from scorax.numerics import log1mexp

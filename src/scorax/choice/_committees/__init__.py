@@ -1,0 +1,1 @@
+"""Committees: which items to choose when several are wanted."""

@@ -1,0 +1,1 @@
+"""Estimators named by their algorithm: arrays of counts in, strengths out."""

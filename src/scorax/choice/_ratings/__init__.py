@@ -1,0 +1,1 @@
+"""Rating systems: states that are updated match by match."""

@@ -1,0 +1,1 @@
+"""What a leaderboard does not tell: contrasts, fit, cycles, single votes."""
