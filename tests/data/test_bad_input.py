@@ -120,16 +120,20 @@ RANKINGS = {
         "an item id is 2 or more, the width of rest",
     ),
     "shape": (lambda: Rankings.from_arrays([0, 1]), "order has shape (2,); expected [n, l]"),
-    "equal ranks": (
-        lambda: Rankings.from_rank_matrix([[1, 2], [1, 1]]),
-        "two items share a rank in 1 row (row 1). Ties of rankings are not supported yet",
+    "falling levels": (
+        lambda: Rankings.from_arrays([[0, 1], [1, 0]], tie_level=[[0, 0], [1, 0]]),
+        "tie_level falls along a ranking in 1 row (row 1). Items are listed best first",
+    ),
+    "levels of another shape": (
+        lambda: Rankings.from_arrays([[0, 1]], tie_level=[[0]]),
+        "tie_level has shape (1, 1), the rankings (1, 2)",
+    ),
+    "empty group": (
+        lambda: Rankings.from_orders([[0, 1], [0, (), 1]]),
+        "a group of tied items is empty in 1 row (row 1). Leave it out",
     ),
     "negative rank": (lambda: Rankings.from_rank_matrix([[1, -2]]), "a rank is negative in 1 row (row 0)"),
     "unranked": (lambda: Rankings.from_rank_matrix([[1, 2], [0, NAN]]), "nothing is ranked in 1 row (row 1)"),
-    "tied rows": (
-        lambda: Rankings.from_frame(RANKS | {"rank": [1, 1, 2, 1]}),
-        "two items of a ranking share a rank in 1 row (row 1). Ties of rankings are not supported yet",
-    ),
     "item twice": (
         lambda: Rankings.from_frame(RANKS | {"item": ["x", "y", "y", "y"]}),
         "an item appears twice in a ranking in 1 row (row 3)",

@@ -103,6 +103,26 @@ def test_soft_labels_go_both_ways():
     np.testing.assert_allclose(report.wins, [0.9, 0.1], rtol=1e-6)
 
 
+def test_a_tie_links_both_ways_and_is_neither_won_nor_lost():
+    report = connectivity(Rankings.from_orders([[(0, 1, 2), 3], [3, (1, 2)]]), 4)
+    assert report.component.tolist() == [0, 0, 0, 0]
+    assert report.wins.tolist() == [1, 1, 1, 2]
+    assert report.losses.tolist() == [0, 1, 1, 3]
+    assert report.ties.tolist() == [2, 3, 3, 0]
+    assert not connectivity(Rankings.from_orders([[(0, 1), (2, 3)]]), 4).strong
+
+
+def test_ties_stay_in_the_largest_component_and_beside_ghosts():
+    rankings = Rankings.from_orders([[5, (0, 1)], [(1, 0), 2], [3, 2]])
+    kept, names = largest_component(rankings, NAMES)
+    assert len(names) == 2
+    chex.assert_trees_all_equal(kept, Rankings.from_orders([[(0, 1)], [(1, 0)]]))
+    haunted = ghost(rankings, 6)
+    assert connectivity(haunted, 6).strong
+    assert haunted.tie_level is not None
+    assert (haunted.tie_level[3:, :2] == jnp.arange(2)[None]).all()
+
+
 def test_rankings_count_those_below_and_those_not_listed():
     top = Rankings.from_orders([[0, 1], [1, 2, 0]], unlisted="last", n_items=4)
     report = connectivity(top, 4)

@@ -50,6 +50,9 @@ MAKERS = {
         order=np.arange(N) % 3 - 1, features=np.arange(2 * N).reshape(N, 2) % 2, cluster=np.arange(N) % 4, **columns
     ),
     "rankings": make_rankings,
+    "ties": lambda **columns: Rankings.from_arrays(
+        make_rankings().order, where=make_rankings().where, tie_level=np.tile([0, 1, 1], (N, 1)), **columns
+    ),
     "top": lambda **columns: make_rankings(unlisted="last", cluster=np.arange(N) % 3, **columns),
     "annotations": make_annotations,
 }
@@ -243,6 +246,20 @@ def test_combined_keys_do_not_overflow():
 def test_what_is_not_filled_does_not_keep_rows_apart():
     rankings = Rankings.from_arrays([[0, 1, 2], [0, 1, 0]], where=[[True, True, False]] * 2)
     assert rankings.aggregate().count.tolist() == [2]
+
+
+def test_the_order_within_a_tie_makes_no_difference():
+    rankings = Rankings.from_orders([[2, (0, 1)], [2, (1, 0)], [(2, 0), 1], [2, 0, 1]])
+    assert rankings.aggregate().count.tolist() == [2, 1, 1]
+
+
+def test_ties_are_broken_at_random_and_nothing_else_moves():
+    rankings = Rankings.from_orders([[3, (0, 1), 2]] * 400)
+    broken = rankings.break_ties(key=jax.random.key(0))
+    assert (broken.order[:, 0] == 3).all()
+    assert (broken.order[:, 3] == 2).all()
+    # Half of four hundred, within four standard deviations.
+    assert abs(int((broken.order[:, 1] == 0).sum()) - 200) < 40
     swapped = Annotations.from_arrays([[0, 1], [1, 0]], [[0, 1], [1, 0]], gold=[0, 1], has_gold=[False, False])
     assert swapped.aggregate().count.tolist() == [2]
 

@@ -8,6 +8,7 @@ from scorax.data._connectivity import ConnectivityReport, connectivity
 from scorax.data._disconnected import ghost, largest_component
 from scorax.data._rankings import Rankings
 from scorax.data._read import read_table
+from scorax.data._validate import refuse
 from scorax.data._vocabulary import Vocabulary
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "ghost",
     "largest_component",
     "read_table",
+    "refuse",
 ]

@@ -29,7 +29,8 @@ class Comparisons(AbstractRows):
 
     `outcome` is 1 where `a` won, 1/2 for a tie, 0 where `b` won, or a probability. `order` is +1 where `a` stood first
     or played at home, -1 where `b` did, 0 on neutral ground. `features` are covariates of the comparison that change
-    sign when `a` and `b` are swapped. Rows of one `cluster` (voter, prompt) are not independent.
+    sign when `a` and `b` are swapped. Rows of one `cluster` (voter, prompt) are not independent. `time` says when,
+    for rating systems and for skills that change.
     """
 
     a: Int[Array, " n"]
@@ -40,6 +41,7 @@ class Comparisons(AbstractRows):
     order: Float[Array, " n"] | None = None
     features: Float[Array, "n d"] | None = None
     cluster: Int[Array, " n"] | None = None
+    time: Float[Array, " n"] | None = None
 
     @classmethod
     def from_arrays(
@@ -53,6 +55,7 @@ class Comparisons(AbstractRows):
         order: Any = None,
         features: Any = None,
         cluster: Any = None,
+        time: Any = None,
         n_items: int | None = None,
     ) -> "Comparisons":
         """Check and build from arrays, one entry a row.
@@ -66,6 +69,7 @@ class Comparisons(AbstractRows):
             order: +1 where `a` was first, -1 where `b` was, 0 for neither.
             features: `[n, d]`, or `[n]` for a single one; they change sign when `a` and `b` are swapped.
             cluster: Id of the voter or prompt of each row.
+            time: When each comparison took place, in any unit; rating systems want whole periods.
             n_items: Number of items, where it is known: ids are checked against it.
 
         Raises:
@@ -94,6 +98,7 @@ class Comparisons(AbstractRows):
             order=None if order is None else to_float_array(_order(order, n)),
             features=None if features is None else to_float_array(_features(features, n)),
             cluster=to_clusters(cluster, n),
+            time=None if time is None else to_float_array(to_numbers("time", time, (n,))),
         )
 
     @classmethod
@@ -109,6 +114,7 @@ class Comparisons(AbstractRows):
         order: str | None = None,
         features: Sequence[str] | None = None,
         cluster: str | None = None,
+        time: str | None = None,
         outcomes: Mapping[Any, float | int] | None = None,
         vocabulary: Vocabulary | None = None,
     ) -> tuple["Comparisons", Vocabulary]:
@@ -126,6 +132,7 @@ class Comparisons(AbstractRows):
             order: Column of +1, -1 or 0, see `Comparisons`.
             features: Columns of covariates that change sign when the items are swapped.
             cluster: Column that names the voter or the prompt.
+            time: Column of numbers that say when, see `from_arrays`.
             outcomes: What words of the outcome column mean, beyond those that are understood: the name of the winner's
                 column (`model_a`), `a` or `A`, the name of the winner itself, `tie`, `tie (bothbad)`, `both_bad`,
                 `bothbad`, and numbers in [0, 1].
@@ -146,7 +153,7 @@ class Comparisons(AbstractRows):
             (Array([1. , 0.5], dtype=float32), ('gpt', 'llama', 'phi'))
         """
         columns, names = comparisons_columns(
-            frame, item_a, item_b, outcome, weight, count, order, features, cluster, outcomes, vocabulary
+            frame, item_a, item_b, outcome, weight, count, order, features, cluster, time, outcomes, vocabulary
         )
         return cls.from_arrays(**columns, n_items=len(names)), names
 

@@ -30,6 +30,7 @@ def comparisons_columns(
     order: str | None,
     features: Sequence[str] | None,
     cluster: str | None,
+    time: str | None,
     outcomes: Mapping[Any, float | int] | None,
     vocabulary: Vocabulary | None,
 ) -> tuple[dict[str, Any], Vocabulary]:
@@ -57,6 +58,7 @@ def comparisons_columns(
         if features is None
         else np.stack([table.numbers(table.require(name, "features")) for name in features], axis=1),
         "cluster": None if cluster is None else table.groups(table.require(cluster, "cluster")),
+        "time": None if time is None else table.numbers(table.require(time, "time")),
     }
     return columns, names
 

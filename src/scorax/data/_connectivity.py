@@ -11,6 +11,7 @@ from scipy.sparse import csgraph
 
 from scorax.data._comparisons import Comparisons, PairCounts
 from scorax.data._rankings import Rankings
+from scorax.data._tie_levels import tied_places
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,11 +192,17 @@ def _(data: Rankings, n_items: int) -> tuple[np.ndarray, ...]:
     # An item beats all that follow; a chain of neighbours has the same components.
     last = place == length[row] - 1
     behind, unlisted = np.nonzero(rest)
+    follower = item[np.flatnonzero(~last) + 1]
     winner = np.concatenate([item[~last], item[last][behind]])
-    loser = np.concatenate([item[np.flatnonzero(~last) + 1], unlisted])
-    wins = np.bincount(item, (length[row] - 1 - place + left[row]) * count[row], n_items)
-    losses = np.bincount(item, place * count[row], n_items) + (rest * (length * count)[:, None]).sum(0)
-    return winner, loser, wins, losses, np.zeros(n_items)
+    loser = np.concatenate([follower, unlisted])
+    # Of a group of tied items the first and the last place decide who is above and below.
+    first, final = tied_places(None if data.tie_level is None else np.asarray(data.tie_level)[used], where)
+    tied = np.flatnonzero((first[row, place] < place)[np.flatnonzero(~last) + 1])
+    winner, loser = np.concatenate([winner, follower[tied]]), np.concatenate([loser, item[~last][tied]])
+    total = functools.partial(np.bincount, item, minlength=n_items)
+    wins = total((length[row] - 1 - final[row, place] + left[row]) * count[row])
+    losses = total(first[row, place] * count[row]) + (rest * (length * count)[:, None]).sum(0)
+    return winner, loser, wins, losses, total((final - first)[row, place] * count[row])
 
 
 def _where(condition: np.ndarray) -> tuple[int, ...]:

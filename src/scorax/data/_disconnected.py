@@ -12,6 +12,7 @@ from scorax.data._comparisons import Comparisons, PairCounts
 from scorax.data._connectivity import connectivity
 from scorax.data._ragged import padded
 from scorax.data._rankings import Rankings
+from scorax.data._tie_levels import levels_of_ties
 from scorax.data._vocabulary import Vocabulary
 
 Choices = TypeVar("Choices", Comparisons, PairCounts, Rankings)
@@ -77,6 +78,7 @@ def _(data: Rankings, kept: np.ndarray) -> Rankings:
     rows = np.flatnonzero((length > 0) & (length + (0 if rest is None else rest.sum(1)) > 1))
     number = np.cumsum(kept) - 1
     chosen = data.take(rows)
+    level = None if data.tie_level is None else padded(np.asarray(data.tie_level)[rows][stays[rows]], length[rows])[0]
     order, where = padded(number[order[rows][stays[rows]]], length[rows])
     return Rankings.from_arrays(
         order,
@@ -84,6 +86,7 @@ def _(data: Rankings, kept: np.ndarray) -> Rankings:
         weight=chosen.weight,
         count=chosen.count,
         rest=None if rest is None else rest[rows],
+        tie_level=None if level is None else levels_of_ties(level, where),
         cluster=chosen.cluster,
         n_items=int(kept.sum()),
     )
@@ -96,7 +99,7 @@ def ghost(data: Choices, n_items: int, npseudo: float = 0.5) -> Choices:
     stays, strengths keep their zero sum, and they shrink towards one another, the less the more data there are. The
     likelihood gains the factor `prod_{i != j} P(i beats j)^(npseudo / (k - 1))`. (R's PlackettLuce lets every item play
     against one additional item instead.) Added rows count as `npseudo / (k - 1)` of an observation and are clusters
-    of their own.
+    of their own, at the time of the first.
 
     Args:
         data: Paired comparisons or rankings.
@@ -142,6 +145,7 @@ def _(data: Comparisons, n_items: int, share: float) -> Comparisons:
         order=None if data.order is None else none,
         features=None if data.features is None else np.zeros((len(winner), data.features.shape[1])),
         cluster=_own_clusters(data.cluster, len(winner)),
+        time=None if data.time is None else np.full(len(winner), data.time.min()),
     )
     return _concatenated(data, added)
 
@@ -156,10 +160,16 @@ def _(data: Rankings, n_items: int, share: float) -> Rankings:
         weight=share,
         count=share,
         rest=None if data.rest is None else np.zeros((len(pairs), n_items), bool),
+        tie_level=None if data.tie_level is None else np.broadcast_to(np.arange(length), (len(pairs), length)),
         cluster=_own_clusters(data.cluster, len(pairs)),
     )
     wider = ((0, 0), (0, length - data.order.shape[1]))
-    longer = dataclasses.replace(data, order=jnp.pad(data.order, wider), where=jnp.pad(data.where, wider))
+    longer = dataclasses.replace(
+        data,
+        order=jnp.pad(data.order, wider),
+        where=jnp.pad(data.where, wider),
+        tie_level=None if data.tie_level is None else jnp.pad(data.tie_level, wider),
+    )
     return _concatenated(longer, added)
 
 

@@ -1,15 +1,18 @@
 """Rankings padded to a common length, of all items or of some, complete or cut off at the top."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from scorax.data._base import AbstractRows
 from scorax.data._ragged import padded
 from scorax.data._rankings_frame import orders_of_matrix, rankings_columns
+from scorax.data._tie_levels import dense_levels, flatten_orders, levels_of_ties
 from scorax.data._validate import (
     refuse,
     refuse_empty,
@@ -26,7 +29,8 @@ class Rankings(AbstractRows):
 
     `order` holds item ids, best first, any valid id where `where` is false. `rest` marks items that could have been
     listed and were not: they lose to all that are (a top-k of a known choice set). Without `rest` only the listed items
-    were there to choose from. Rows of one `cluster` are not independent.
+    were there to choose from. `tie_level` never falls along a ranking, and items of one level are tied; without it
+    nothing is. Rows of one `cluster` are not independent.
     """
 
     order: Int[Array, "n l"]
@@ -34,6 +38,7 @@ class Rankings(AbstractRows):
     weight: Float[Array, " n"]
     count: Float[Array, " n"]
     rest: Bool[Array, "n k"] | None = None
+    tie_level: Int[Array, "n l"] | None = None
     cluster: Int[Array, " n"] | None = None
 
     @classmethod
@@ -45,6 +50,7 @@ class Rankings(AbstractRows):
         weight: Any = None,
         count: Any = None,
         rest: Any = None,
+        tie_level: Any = None,
         cluster: Any = None,
         n_items: int | None = None,
     ) -> "Rankings":
@@ -56,12 +62,13 @@ class Rankings(AbstractRows):
             weight: What a row adds to the likelihood; `count` by default.
             count: How many observations a row stands for; 1 by default.
             rest: `[n, k]`, the items that lose to all listed ones.
+            tie_level: `[n, l]` integers that never fall along a ranking; items of one level are tied.
             cluster: Id of the voter of each row.
             n_items: Number of items, where it is known.
 
         Raises:
             ValueError: no rows, shapes that differ, ids that are no ids, an item listed twice or both listed and in
-                `rest`, a gap in a ranking, an empty ranking, a bad weight.
+                `rest`, a gap in a ranking, an empty ranking, tie levels that fall, a bad weight.
 
         Example:
             >>> Rankings.from_arrays([[2, 0, 1], [0, 1, 0]], where=[[True, True, True], [True, True, False]]).where
@@ -83,6 +90,7 @@ class Rankings(AbstractRows):
         _refuse_repeats(ids, filled)
         if rest is not None:
             rest = _checked_rest(np.asarray(rest, bool), ids, filled, n_items)
+        levels = None if tie_level is None else dense_levels(np.asarray(tie_level), filled)
         weights, counts = to_weights(weight, count, len(ids))
         return cls(
             order=to_int_array(ids),
@@ -90,6 +98,7 @@ class Rankings(AbstractRows):
             weight=weights,
             count=counts,
             rest=None if rest is None else jnp.asarray(rest),
+            tie_level=None if levels is None else to_int_array(levels),
             cluster=to_clusters(cluster, len(ids)),
         )
 
@@ -108,7 +117,8 @@ class Rankings(AbstractRows):
         """From lists of items, best first, of any lengths.
 
         Args:
-            orders: Ids, or names where a vocabulary is given.
+            orders: Ids, or names where a vocabulary is given. Items that are tied stand together in a tuple, list or
+                set: `[2, (0, 1)]`.
             vocabulary: What names mean; `Vocabulary.of(name for order in orders for name in order)` collects them.
             unlisted: `"absent"`: only the listed items were there to choose from. `"last"`: all items were, and those
                 that are not listed lose to all that are.
@@ -127,11 +137,7 @@ class Rankings(AbstractRows):
             Array([[False,  True, False],
                    [ True, False,  True]], dtype=bool)
         """
-        lists = [list(order) for order in orders]
-        refuse_empty(len(lists), "rankings")
-        lengths = np.array([len(order) for order in lists])
-        refuse(lengths == 0, "a ranking is empty", "Drop these rows.")
-        flat = [item for order in lists for item in order]
+        flat, level, lengths = flatten_orders(orders)
         ids = np.asarray(flat) if vocabulary is None else vocabulary.encode(flat)
         n_items = len(vocabulary) if vocabulary is not None else n_items
         to_id_array("order", ids)
@@ -139,6 +145,7 @@ class Rankings(AbstractRows):
         return cls.from_arrays(
             order,
             where=where,
+            tie_level=levels_of_ties(padded(level, lengths)[0], where),
             weight=weight,
             count=count,
             rest=unlisted_rest(order, where, unlisted, n_items),
@@ -159,25 +166,35 @@ class Rankings(AbstractRows):
         """From rows of ranks, one column an item: 1 is best, 0 or NaN is unranked.
 
         Args:
-            ranks: `[n, k]`. Only their order matters.
+            ranks: `[n, k]`. Only their order matters; items that share a rank are tied.
             unlisted: As in `from_orders`.
             weight: As in `from_arrays`.
             count: As in `from_arrays`.
             cluster: As in `from_arrays`.
 
         Raises:
-            ValueError: two items share a rank (ties of rankings are not supported yet), a rank is negative, a row
-                ranks nothing.
+            ValueError: a rank is negative, or a row ranks nothing.
 
         Example:
-            >>> Rankings.from_rank_matrix([[2, 1, 3], [1, 0, 2]]).order
+            >>> rankings = Rankings.from_rank_matrix([[2, 1, 2], [1, 0, 2]])
+            >>> rankings.order
             Array([[1, 0, 2],
                    [0, 2, 0]], dtype=int32)
+            >>> rankings.tie_level
+            Array([[0, 1, 1],
+                   [0, 1, 0]], dtype=int32)
         """
-        order, where = orders_of_matrix(np.asarray(ranks, np.float64))
-        rest = unlisted_rest(order, where, unlisted, np.shape(ranks)[1])
+        order, where, level = orders_of_matrix(np.asarray(ranks, np.float64))
+        k = np.shape(ranks)[1]
         return cls.from_arrays(
-            order, where=where, weight=weight, count=count, rest=rest, cluster=cluster, n_items=np.shape(ranks)[1]
+            order,
+            where=where,
+            weight=weight,
+            count=count,
+            rest=unlisted_rest(order, where, unlisted, k),
+            tie_level=levels_of_ties(level, where),
+            cluster=cluster,
+            n_items=k,
         )
 
     @classmethod
@@ -200,7 +217,7 @@ class Rankings(AbstractRows):
             frame: A pandas or polars data frame, a pyarrow table, or a mapping from names to columns.
             ranking: Column that names the ranking.
             item: Column that names the item.
-            rank: Column of ranks, 1 is best; only their order matters.
+            rank: Column of ranks, 1 is best; only their order matters, and items that share one are tied.
             weight: Column of weights, the same in all rows of a ranking; by default the counts.
             count: Column of how often the ranking was given, the same in all its rows; by default once.
             cluster: Column that names the voter, the same in all rows of a ranking.
@@ -211,7 +228,7 @@ class Rankings(AbstractRows):
             The rankings, in order of appearance, and the names of their items.
 
         Raises:
-            ValueError: a column is not there, a value is missing, two items share a rank, an item appears twice.
+            ValueError: a column is not there, a value is missing, an item appears twice in a ranking.
 
         Example:
             >>> rankings, items = Rankings.from_frame(
@@ -221,21 +238,45 @@ class Rankings(AbstractRows):
             Array([[0, 1],
                    [1, 0]], dtype=int32)
         """
-        ids, lengths, columns, names = rankings_columns(frame, ranking, item, rank, weight, count, cluster, vocabulary)
-        order, where = padded(ids, lengths)
-        rest = unlisted_rest(order, where, unlisted, len(names))
-        return cls.from_arrays(order, where=where, rest=rest, n_items=len(names), **columns), names
+        read = rankings_columns(frame, ranking, item, rank, weight, count, cluster, vocabulary)
+        order, where = padded(read.ids, read.lengths)
+        rankings = cls.from_arrays(
+            order,
+            where=where,
+            rest=unlisted_rest(order, where, unlisted, len(read.items)),
+            tie_level=levels_of_ties(padded(read.ranks, read.lengths)[0], where),
+            n_items=len(read.items),
+            **read.columns,
+        )
+        return rankings, read.items
 
     def canonical(self) -> "Rankings":
-        """The same rankings with id 0 in all places that are not filled."""
-        return Rankings(
-            order=jnp.where(self.where, self.order, 0),
-            where=self.where,
-            weight=self.weight,
-            count=self.count,
-            rest=self.rest,
-            cluster=self.cluster,
-        )
+        """The same rankings with id 0 in all places that are not filled, tied items in the order of their ids."""
+        if self.tie_level is None:
+            return dataclasses.replace(self, order=jnp.where(self.where, self.order, 0))
+        where, level = np.asarray(self.where), np.asarray(self.tie_level)
+        last = np.where(where, level, level.max(initial=0) + 1)
+        places = np.lexsort((np.asarray(self.order), last), axis=1)
+        order = np.where(where, np.take_along_axis(np.asarray(self.order), places, axis=1), 0)
+        return dataclasses.replace(self, order=jnp.asarray(order), tie_level=jnp.asarray(np.where(where, level, 0)))
+
+    def break_ties(self, *, key: PRNGKeyArray) -> "Rankings":
+        """The same rankings with tied items in random order: for models that know no ties.
+
+        What was tied then counts as decided, so standard errors are too small; average over several keys, or use
+        a model with ties.
+
+        Example:
+            >>> rankings = Rankings.from_orders([[0, (1, 2)]])
+            >>> rankings.break_ties(key=jax.random.key(0)).tie_level is None
+            True
+        """
+        if self.tie_level is None:
+            return self
+        level = jnp.where(self.where, self.tie_level, jnp.iinfo(self.tie_level.dtype).max)
+        at_random = jax.random.uniform(key, level.shape)
+        places = jnp.lexsort((at_random, level), axis=-1)
+        return dataclasses.replace(self, order=jnp.take_along_axis(self.order, places, axis=-1), tie_level=None)
 
 
 def unlisted_rest(order: np.ndarray, where: np.ndarray, unlisted: str, n_items: int | None) -> np.ndarray | None:

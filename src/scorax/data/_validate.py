@@ -15,6 +15,11 @@ def refuse(bad: Any, what: str, mend: str = "") -> None:
         bad: One truth value a row.
         what: The complaint, such as "weight is negative".
         mend: A sentence that says what to do.
+
+    Example:
+        >>> refuse(np.array([False, True]), "weight is negative", "Drop these rows.")
+        Traceback (most recent call last):
+        ValueError: weight is negative in 1 row (row 1). Drop these rows.
     """
     rows = np.flatnonzero(bad)
     if rows.size:

@@ -9,7 +9,9 @@ from scorax.numerics._logspace import (
     most_negative,
     suffix_logsumexp,
 )
+from scorax.numerics._normal import inverse_mills, log_ndtr, mills_excess
 from scorax.numerics._precision import available_dtype
+from scorax.numerics._recurrence import decayed_sum
 from scorax.numerics._resampling import (
     log_conditional_ess,
     log_ess,
@@ -23,17 +25,21 @@ from scorax.numerics._ternary import from_ternary, to_ternary
 
 __all__ = [
     "available_dtype",
+    "decayed_sum",
     "from_ternary",
     "graph_laplacian",
+    "inverse_mills",
     "laplacian_logdet",
     "laplacian_pseudoinverse",
     "log1mexp",
     "log_conditional_ess",
     "log_ess",
     "log_mean_weight",
+    "log_ndtr",
     "log_sigmoid_interval",
     "masked_logsumexp",
     "masked_where",
+    "mills_excess",
     "most_negative",
     "multinomial_indices",
     "residual_indices",

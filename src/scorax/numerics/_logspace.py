@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from scorax.numerics._recurrence import decayed_sum
+
 
 def masked_where(where: Bool[Array, "*#s"] | None, x: Float[Array, "*s"], fill: float) -> Float[Array, "*s"]:
     """`x` where `where` holds, the constant `fill` elsewhere; `x` itself when there is no mask.
@@ -97,25 +99,10 @@ def _suffix_logsumexp_jvp(primals: tuple[Array, Array], tangents: tuple[Array, A
     (x, rest), (x_dot, rest_dot) = primals, tangents
     out = _suffix_logsumexp(x, rest)
     following = jnp.concatenate([out[..., 1:], rest[..., None]], axis=-1)
-    own, kept = jnp.exp(x - out) * x_dot, jnp.exp(following - out)
-    return out, jax.lax.platform_dependent(own, kept, rest_dot, cpu=_mix_by_place, default=_mix_by_tree)
-
-
-def _mix_by_place(own: Float[Array, "*b l"], kept: Float[Array, "*b l"], rest: Float[Array, "*b"]) -> Array:
-    def mix(later: Float[Array, "*b"], place: tuple[Array, Array]) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
-        mixed = place[0] + place[1] * later
-        return mixed, mixed
-
-    places = (jnp.moveaxis(own, -1, 0), jnp.moveaxis(kept, -1, 0))
-    return jnp.moveaxis(jax.lax.scan(mix, rest, places, reverse=True)[1], 0, -1)
-
-
-def _mix_by_tree(own: Float[Array, "*b l"], kept: Float[Array, "*b l"], rest: Float[Array, "*b"]) -> Array:
-    def join(later: tuple[Array, Array], earlier: tuple[Array, Array]) -> tuple[Array, Array]:
-        return earlier[0] + earlier[1] * later[0], earlier[1] * later[1]
-
-    of_entries, of_rest = jax.lax.associative_scan(join, (own, kept), reverse=True, axis=own.ndim - 1)
-    return of_entries + of_rest * rest[..., None]
+    # What follows the last entry starts the sum, as an entry of its own.
+    own = jnp.concatenate([jnp.exp(x - out) * x_dot, rest_dot[..., None]], axis=-1)
+    kept = jnp.concatenate([jnp.exp(following - out), jnp.zeros_like(rest_dot)[..., None]], axis=-1)
+    return out, decayed_sum(own, kept, reverse=True)[..., :-1]
 
 
 def log1mexp(x: Float[Array, "*s"]) -> Float[Array, "*s"]:

@@ -1,16 +1,39 @@
 """Likelihoods: kernels and the models that hold their parameters."""
 
 from scorax.choice._models._bradley_terry import BradleyTerry, bradley_terry_log_prob
+from scorax.choice._models._davidson_luce import DavidsonLuce, davidson_luce_log_prob
+from scorax.choice._models._generalized_davidson import GeneralizedDavidson, generalized_davidson_log_prob
+from scorax.choice._models._graded import AdjacentComparison, GradedComparison, adjacent_log_prob, graded_log_prob
 from scorax.choice._models._plackett_luce import PlackettLuce, plackett_luce_log_prob
+from scorax.choice._models._thurstone import (
+    GlennDavid,
+    Thurstone,
+    cauchit_log_prob,
+    glenn_david_log_prob,
+    thurstone_log_prob,
+)
 from scorax.choice._models._ties import Davidson, RaoKupper, davidson_log_prob, rao_kupper_log_prob
 
 __all__ = [
+    "AdjacentComparison",
     "BradleyTerry",
     "Davidson",
+    "DavidsonLuce",
+    "GeneralizedDavidson",
+    "GlennDavid",
+    "GradedComparison",
     "PlackettLuce",
     "RaoKupper",
+    "Thurstone",
+    "adjacent_log_prob",
     "bradley_terry_log_prob",
+    "cauchit_log_prob",
     "davidson_log_prob",
+    "davidson_luce_log_prob",
+    "generalized_davidson_log_prob",
+    "glenn_david_log_prob",
+    "graded_log_prob",
     "plackett_luce_log_prob",
     "rao_kupper_log_prob",
+    "thurstone_log_prob",
 ]

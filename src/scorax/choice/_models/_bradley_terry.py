@@ -7,11 +7,12 @@ import jax
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from scorax.choice._models._pair_derivatives import OutcomeDerivatives
+from scorax.choice._models._half_wins import half_win_approach, half_win_derivatives
+from scorax.choice._models._pair_derivatives import OutcomeDerivatives, pair_meat
 from scorax.choice._models._pairs import AbstractPairModel, draw_shared, initial_leaves
 from scorax.choice._models._table_likelihood import table_log_likelihood
 from scorax.data import PairCounts
-from scorax.inference import parameter
+from scorax.inference import AbstractSolver, Newton, parameter
 
 
 def bradley_terry_log_prob(difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -57,7 +58,8 @@ class BradleyTerry(AbstractPairModel):
     order_effect: Float[Array, ""] | None = None
     coefficient: Float[Array, " d"] | None = None
 
-    has_ties: ClassVar[bool] = False
+    soft_labels: ClassVar[bool] = True
+    solver: ClassVar[AbstractSolver] = Newton(half_win_derivatives, pair_meat, half_win_approach)
 
     @classmethod
     def init(
@@ -66,6 +68,11 @@ class BradleyTerry(AbstractPairModel):
         """All strengths equal: where `fit` and `sample` start, and what gives them shapes and dtype."""
         shared = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
         return cls(**shared._asdict())
+
+    @property
+    def outcomes(self) -> tuple[float, ...]:
+        """Loss and win; a tie in the data is half of each."""
+        return (0.0, 1.0)
 
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """See `bradley_terry_log_prob`."""

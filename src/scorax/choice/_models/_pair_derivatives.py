@@ -8,10 +8,10 @@ parameters), a handful of numbers a row, and never by differentiating through th
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float
 
 from scorax.data import Comparisons, PairCounts
 from scorax.inference import Derivatives
@@ -19,9 +19,6 @@ from scorax.numerics import graph_laplacian
 
 if TYPE_CHECKING:
     from scorax.choice._models._pairs import AbstractPairModel
-
-# Whole matrices of intermediate results take three times longer than blocks that stay in the cache.
-_ENTRIES_AT_A_TIME = 2**13
 
 
 class OutcomeDerivatives(NamedTuple):
@@ -39,8 +36,6 @@ def pair_derivatives(
 
     What depends on the data alone is computed here, once for all steps of a search.
     """
-    if isinstance(data, PairCounts) and not model.has_ties:
-        return _without_ties(data)
 
     def derivatives(model: "AbstractPairModel") -> Derivatives:
         row = _row_derivatives(model, data)
@@ -49,88 +44,6 @@ def pair_derivatives(
         return Derivatives(value.sum(), _total(model, data, first), _assemble(model, data, second))
 
     return derivatives
-
-
-def _without_ties(table: PairCounts) -> Callable[["AbstractPairModel"], Derivatives]:
-    """Bradley-Terry on a table, where a tie is half a win each way: one sigmoid and one logarithm a pair.
-
-    With `met` the weight of comparisons of a pair, everything but the number of wins is symmetric, so no step of the
-    search transposes a matrix.
-    """
-    won, met = _wins_and_meetings(table)
-
-    def derivatives(model: "AbstractPairModel") -> Derivatives:
-        strength = model.strength
-        of_won, of_met, items = won.astype(strength.dtype), met.astype(strength.dtype), jnp.arange(strength.size)
-
-        def of_item(at: tuple[Array, ...]) -> tuple[Array, ...]:
-            """Twice the item's share of the value, its expected wins, and its row of the Hessian."""
-            met, own, item = at
-            p = jax.nn.sigmoid(own - strength)
-            log_total = jnp.maximum(own, strength) - jnp.log(jnp.maximum(p, 1 - p))
-            edge = met * p * (1 - p)
-            return (met * log_total).sum(), (met * p).sum(), jnp.where(items == item, edge - edge.sum(), edge)
-
-        total, expected, hessian = _by_item(of_item, (of_met, strength, items))
-        return Derivatives(jnp.vdot(of_won, strength) - total.sum() / 2, of_won - expected, hessian)
-
-    return derivatives
-
-
-def pair_approach(model: "AbstractPairModel", data: Comparisons | PairCounts) -> "AbstractPairModel":
-    """A start near the maximum: every strength by its own Newton step, all at once (Jacobi), as long as that pays.
-
-    Where items met many others, what such a step neglects is small: it costs a fifth of a step with a factorisation,
-    and gains a digit in every two. Elsewhere it stops at once. A start that tells items apart is left as it is.
-    """
-    if not isinstance(data, PairCounts) or model.has_ties:
-        return model
-    won, met = (x.astype(model.strength.dtype) for x in _wins_and_meetings(data))
-
-    def step(search: _Search) -> _Search:
-        strength = search.strength
-
-        def of_item(at: tuple[Array, ...]) -> tuple[Array, ...]:
-            met, own = at
-            p = jax.nn.sigmoid(own - strength)
-            return (met * p).sum(), (met * p * (1 - p)).sum()
-
-        expected, information = _by_item(of_item, (met, strength))
-        gradient = won - expected
-        move = jnp.clip(gradient / jnp.where(information == 0, 1, information), -2, 2)
-        return _Search(strength + move, jnp.abs(gradient).max(), search.slope, search.steps + 1)
-
-    def pays(search: _Search) -> Bool[Array, ""]:
-        return unknowing & (search.steps < 10) & ((search.steps < 2) | (search.slope < search.before / 2))
-
-    unknowing = (model.strength == model.strength[0]).all()
-    infinite = jnp.full((), jnp.inf, model.strength.dtype)
-    search = _Search(model.strength, infinite, infinite, jnp.asarray(0, jnp.int32))
-    return eqx.tree_at(lambda model: model.strength, model, jax.lax.while_loop(pays, step, search).strength)
-
-
-class _Search(NamedTuple):
-    strength: Float[Array, " k"]
-    slope: Float[Array, ""]
-    """Steepest coordinate where the last step started."""
-    before: Float[Array, ""]
-    """The same of the step before."""
-    steps: Int[Array, ""]
-
-
-def _by_item(of_item: Callable[[tuple[Array, ...]], tuple[Array, ...]], at: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Map a function of one item's row of the table over all items, some rows at a time."""
-    k = at[0].shape[0]
-    return jax.lax.map(of_item, at, batch_size=max(_ENTRIES_AT_A_TIME // k, 1))
-
-
-def _wins_and_meetings(table: PairCounts) -> tuple[Float[Array, " k"], Float[Array, "k k"]]:
-    """Wins of every item and comparisons of every pair, ties half a win each way.
-
-    Settled here, because XLA would otherwise redo the transposed sum inside each loop that reads it.
-    """
-    wins = table.weight[0] + (table.weight[1] + table.weight[1].T) / 2
-    return jax.lax.optimization_barrier((wins.sum(1), _symmetric_sum(wins)))
 
 
 def pair_meat(model: "AbstractPairModel", data: Comparisons | PairCounts) -> Float[Array, "p p"]:
@@ -205,10 +118,10 @@ def _edges(data: Comparisons | PairCounts, value: Float[Array, "..."], k: int) -
         ordered = jnp.zeros((k, k), value.dtype).at[data.a, data.b].add(value)
     else:
         ordered = value.reshape(-1, k, k).sum(0)
-    return _symmetric_sum(ordered)
+    return symmetric_sum(ordered)
 
 
-def _symmetric_sum(x: Float[Array, "k k"]) -> Float[Array, "k k"]:
+def symmetric_sum(x: Float[Array, "k k"]) -> Float[Array, "k k"]:
     """`x + x.T`, doubled and halved: XLA for the CPU compiles the bare sum into a strided loop, ten times slower."""
     doubled = 2 * x
     return (doubled + doubled.T) / 2
@@ -220,18 +133,16 @@ def _row_derivatives(model: "AbstractPairModel", data: Comparisons | PairCounts)
 
 
 def kernel_derivatives(
-    kernel: Callable[[Array, Array, Array], Array],
-    difference: Float[Array, "*s"],
-    outcome: Float[Array, "*s"],
-    own: Float[Array, ""],
+    kernel: Callable[..., Array], difference: Float[Array, "*s"], outcome: Float[Array, "*s"], *own: Float[Array, "..."]
 ) -> OutcomeDerivatives:
-    """By automatic differentiation of a kernel `(difference, outcome, own parameter)`, a few numbers a row."""
+    """By automatic differentiation of a kernel `(difference, outcome, *own parameters)`, a few numbers a row."""
+    flat_own, unflatten = ravel_pytree([leaf.astype(difference.dtype) for leaf in own])
 
-    def log_prob(at: Float[Array, "2"], outcome: Float[Array, ""]) -> Float[Array, ""]:
-        return kernel(at[0], outcome, at[1])
+    def log_prob(at: Float[Array, " g"], outcome: Float[Array, ""]) -> Float[Array, ""]:
+        return kernel(at[0], outcome, *unflatten(at[1:]))
 
     def derivatives(difference: Float[Array, ""], outcome: Float[Array, ""]) -> OutcomeDerivatives:
-        at = jnp.stack([difference, own.astype(difference.dtype)])
+        at = jnp.concatenate([difference[None], flat_own.astype(difference.dtype)])
         value, first = jax.value_and_grad(log_prob)(at, outcome)
         return OutcomeDerivatives(value, first, jax.hessian(log_prob)(at, outcome))
 

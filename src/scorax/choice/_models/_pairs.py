@@ -13,8 +13,8 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from scorax.choice._models._pair_derivatives import OutcomeDerivatives, pair_approach, pair_derivatives, pair_meat
-from scorax.data import Comparisons, PairCounts
+from scorax.choice._models._pair_derivatives import OutcomeDerivatives, pair_derivatives, pair_meat
+from scorax.data import Comparisons, PairCounts, refuse
 from scorax.inference import AbstractModel, AbstractSolver, Newton, weighted_total
 from scorax.numerics import available_dtype
 
@@ -32,14 +32,20 @@ class AbstractPairModel(AbstractModel[Comparisons | PairCounts]):
     strength: eqx.AbstractVar[Float[Array, " k"]]
     order_effect: eqx.AbstractVar[Float[Array, ""] | None]
     coefficient: eqx.AbstractVar[Float[Array, " d"] | None]
-    has_ties: ClassVar[bool]
+    soft_labels: ClassVar[bool]
+    """Whether an outcome may lie between those that can occur: half wins, probabilities."""
+
+    @property
+    @abc.abstractmethod
+    def outcomes(self) -> tuple[float, ...]:
+        """What can occur, from a sure loss of `a` (0) to a sure win (1)."""
 
     @property
     @abc.abstractmethod
     def closed_form(self) -> Callable[[PairCounts], Float[Array, ""]] | None:
         """Log-likelihood of a table, where there is something faster than differentiating `log_prob`."""
 
-    solver: ClassVar[AbstractSolver] = Newton(pair_derivatives, pair_meat, pair_approach)
+    solver: ClassVar[AbstractSolver] = Newton(pair_derivatives, pair_meat)
 
     @abc.abstractmethod
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
@@ -51,14 +57,7 @@ class AbstractPairModel(AbstractModel[Comparisons | PairCounts]):
 
     def difference(self, data: Comparisons | PairCounts) -> Float[Array, "..."]:
         """Log-odds of `a` over `b` for every row (before ties), in the shape of `data.weight`."""
-        total = data.difference(self.strength)
-        if self.order_effect is not None:
-            assert data.order is not None
-            total = total + self.order_effect * data.order.astype(total.dtype)
-        if self.coefficient is not None:
-            assert data.features is not None
-            total = total + data.features.astype(total.dtype) @ self.coefficient
-        return total
+        return pair_difference(self, data)
 
     def log_prob(self, data: Comparisons | PairCounts) -> Float[Array, "..."]:
         """Log-probability of one observation of each row."""
@@ -71,54 +70,91 @@ class AbstractPairModel(AbstractModel[Comparisons | PairCounts]):
             return self.closed_form(data)
         return weighted_total(self.log_prob(data), data)
 
+    def outcome_log_probs(self, data: Comparisons | PairCounts) -> Float[Array, "... c"]:
+        """Log-probability of each of `outcomes`, for every row: they sum to one."""
+        difference = self.difference(data)
+        each = [self.outcome_log_prob(difference, jnp.full_like(difference, y)) for y in self.outcomes]
+        return jnp.stack(each, axis=-1)
+
     def simulate(self, data: Comparisons | PairCounts, *, key: PRNGKeyArray) -> Comparisons:
         """New outcomes of the same comparisons, one observation a row (see `data.expand()`).
 
         Raises:
             ValueError: `data` is a table: outcomes are drawn for rows.
         """
-        if not isinstance(data, Comparisons):
-            raise ValueError("outcomes are simulated for rows: pass Comparisons, not a table of pair counts")
-        difference = self.difference(data)
-        categories = jnp.asarray([0.0, 0.5, 1.0] if self.has_ties else [0.0, 1.0], difference.dtype)
-        each = jnp.stack([self.outcome_log_prob(difference, jnp.full_like(difference, c)) for c in categories])
-        drawn = jax.random.categorical(key, each, axis=0)
-        return dataclasses.replace(data, outcome=categories[drawn].astype(data.outcome.dtype))
+        return draw_outcomes(self.outcome_log_probs(data), self.outcomes, data, key)
 
     def check(self, data: Comparisons | PairCounts) -> None:
-        """Raise `ValueError` where data do not fit this model: ids out of range, missing columns, soft labels."""
-        k = self.strength.shape[0]
-        if isinstance(data, PairCounts):
-            if data.weight.shape[-1] != k:
-                raise ValueError(f"the table is of {data.weight.shape[-1]} items, the model of {k}")
-        else:
-            beyond = np.flatnonzero((np.asarray(data.a) >= k) | (np.asarray(data.b) >= k))
-            if beyond.size:
-                raise ValueError(
-                    f"{beyond.size} comparisons have an item id of {k} or more, but the model has {k} items "
-                    f"(first rows: {beyond[:3].tolist()}). Make it with {type(self).__name__}.init(n_items)."
-                )
-        for leaf, column in (("order_effect", "order"), ("coefficient", "features")):
-            if getattr(self, leaf) is not None and getattr(data, column) is None:
-                raise ValueError(
-                    f"{type(self).__name__} has a parameter {leaf!r}, but the data have no {column!r}: pass "
-                    f"Comparisons with {column}=..., or make the model without it"
-                )
-        if self.has_ties and isinstance(data, Comparisons):
-            soft = np.flatnonzero(~np.isin(np.asarray(data.outcome), (0.0, 0.5, 1.0)))
-            if soft.size:
-                raise ValueError(
-                    f"{type(self).__name__} has a probability of ties: outcomes must be 0, 0.5 or 1; {soft.size} are "
-                    f"not (first rows: {soft[:3].tolist()}). Use BradleyTerry for soft labels."
-                )
+        """Raise `ValueError` where data do not fit this model: ids out of range, missing columns, other outcomes."""
+        check_pairs(self, data)
+        if not self.soft_labels:
+            check_outcomes(self, data)
 
     def condense(self, data: Comparisons | PairCounts) -> Comparisons | PairCounts:
         """The dense table of pair counts where that says everything: no order, no features, not too many items."""
         k = self.strength.shape[0]
         plain = self.order_effect is None and self.coefficient is None and k <= _LARGEST_TABLE
-        if isinstance(data, PairCounts) or not plain:
+        if isinstance(data, PairCounts) or not plain or not {0.0, 0.5, 1.0}.issuperset(self.outcomes):
             return data
         return dataclasses.replace(data, order=None, features=None).table(k)
+
+
+def pair_difference(model: Any, data: Comparisons | PairCounts) -> Float[Array, "..."]:
+    """`strength[a] - strength[b] + order_effect * order + features @ coefficient`, in the shape of `data.weight`."""
+    total = data.difference(model.strength)
+    if model.order_effect is not None:
+        assert data.order is not None
+        total = total + model.order_effect * data.order.astype(total.dtype)
+    if model.coefficient is not None:
+        assert data.features is not None
+        total = total + data.features.astype(total.dtype) @ model.coefficient
+    return total
+
+
+def check_pairs(model: Any, data: Comparisons | PairCounts) -> None:
+    """Raise `ValueError` where items or columns that a model of paired comparisons needs are not there."""
+    k, name = model.strength.shape[0], type(model).__name__
+    if isinstance(data, PairCounts):
+        if data.weight.shape[-1] != k:
+            raise ValueError(f"the table is of {data.weight.shape[-1]} items, the model of {k}")
+    else:
+        refuse(
+            (np.asarray(data.a) >= k) | (np.asarray(data.b) >= k),
+            f"an item id is {k} or more, but the model has {k} items,",
+            f"Make it with {name}.init(n_items).",
+        )
+    for leaf, column in (("order_effect", "order"), ("coefficient", "features")):
+        if getattr(model, leaf) is not None and getattr(data, column) is None:
+            raise ValueError(
+                f"{name} has a parameter {leaf!r}, but the data have no {column!r}: pass Comparisons with "
+                f"{column}=..., or make the model without it"
+            )
+
+
+def check_outcomes(model: Any, data: Comparisons | PairCounts) -> None:
+    """Raise `ValueError` where something happened that a model gives no probability."""
+    name, scale = type(model).__name__, ", ".join(f"{y:.3g}" for y in model.outcomes)
+    if isinstance(data, Comparisons):
+        known = np.abs(np.asarray(data.outcome)[:, None] - np.asarray(model.outcomes)).min(1) < 1e-6
+        refuse(
+            ~known,
+            f"outcome is none of those that {name} knows ({scale})",
+            "Round them, or use BradleyTerry for soft labels.",
+        )
+    elif not {0.0, 0.5, 1.0}.issuperset(model.outcomes):
+        raise ValueError(f"a table knows wins, ties and losses, {name} the outcomes {scale}: pass Comparisons")
+    elif 0.5 not in model.outcomes and bool((np.asarray(data.weight[1]) > 0).any()):
+        raise ValueError(f"the table holds ties, which {name} does not know")
+
+
+def draw_outcomes(
+    log_prob: Float[Array, "... c"], outcomes: tuple[float, ...], data: Comparisons | PairCounts, key: PRNGKeyArray
+) -> Comparisons:
+    """The same comparisons with outcomes drawn from the probabilities of each."""
+    if not isinstance(data, Comparisons):
+        raise ValueError("outcomes are simulated for rows: pass Comparisons, not a table of pair counts")
+    drawn = jax.random.categorical(key, log_prob, axis=-1)
+    return dataclasses.replace(data, outcome=jnp.asarray(outcomes, data.outcome.dtype)[drawn])
 
 
 class Shared(NamedTuple):
@@ -138,7 +174,7 @@ def initial_leaves(n_items: int, *, order_effect: bool, n_features: int, dtype: 
     return Shared(jnp.zeros(n_items, dtype), effect, jnp.zeros(n_features, dtype) if n_features else None)
 
 
-def draw_shared(model: AbstractPairModel) -> Shared:
+def draw_shared(model: Any) -> Shared:
     """The default prior: exchangeable items on an unknown scale, unit-normal effects.
 
     The strengths have the marginal of independent `Normal(0, scale)` ones given that only contrasts are observed.
@@ -152,3 +188,11 @@ def draw_shared(model: AbstractPairModel) -> Shared:
         unit = dist.Normal(0.0, 1.0).expand(model.coefficient.shape)
         coefficient = jnp.asarray(numpyro.sample("coefficient", unit))
     return Shared(strength, order_effect, coefficient)
+
+
+def select_outcome(
+    outcome: Float[Array, "*s"], loss: Float[Array, "*s"], tie: Float[Array, "*s"], win: Float[Array, "*s"]
+) -> Float[Array, "*s"]:
+    """One of three values by outcome; NaN where it is none of 0, 1/2 and 1."""
+    other = jnp.full_like(tie, jnp.nan)
+    return jnp.where(outcome == 1, win, jnp.where(outcome == 0, loss, jnp.where(outcome == 0.5, tie, other)))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
 from scorax.choice._models._pair_derivatives import OutcomeDerivatives, kernel_derivatives
-from scorax.choice._models._pairs import AbstractPairModel, draw_shared, initial_leaves
+from scorax.choice._models._pairs import AbstractPairModel, draw_shared, initial_leaves, select_outcome
 from scorax.choice._models._table_likelihood import table_log_likelihood
 from scorax.data import PairCounts
 from scorax.inference import parameter
@@ -43,7 +43,7 @@ def davidson_log_prob(
     tie = jnp.broadcast_to(log_tie, difference.shape)
     half = difference / 2
     total = jax.nn.logsumexp(jnp.stack([half, -half, tie]), axis=0)
-    return _select(outcome, -half, tie, half) - total
+    return select_outcome(outcome, -half, tie, half) - total
 
 
 def rao_kupper_log_prob(
@@ -69,20 +69,13 @@ def rao_kupper_log_prob(
     Source: Rao & Kupper (1967), doi:10.1080/01621459.1967.10482901.
     """
     margin = jnp.broadcast_to(margin, difference.shape)
-    return _select(
+    return select_outcome(
         outcome,
         jax.nn.log_sigmoid(-difference - margin),
         # The width of the interval is 2 * margin exactly, where a difference of its ends would round to zero.
         jax.nn.log_sigmoid(margin - difference) + jax.nn.log_sigmoid(margin + difference) + log1mexp(2 * margin),
         jax.nn.log_sigmoid(difference - margin),
     )
-
-
-def _select(
-    outcome: Float[Array, "*s"], loss: Float[Array, "*s"], tie: Float[Array, "*s"], win: Float[Array, "*s"]
-) -> Float[Array, "*s"]:
-    other = jnp.full_like(tie, jnp.nan)
-    return jnp.where(outcome == 1, win, jnp.where(outcome == 0, loss, jnp.where(outcome == 0.5, tie, other)))
 
 
 class Davidson(AbstractPairModel):
@@ -109,13 +102,18 @@ class Davidson(AbstractPairModel):
     order_effect: Float[Array, ""] | None = None
     coefficient: Float[Array, " d"] | None = None
 
-    has_ties: ClassVar[bool] = True
+    soft_labels: ClassVar[bool] = False
 
     @classmethod
     def init(cls, n_items: int, *, order_effect: bool = False, n_features: int = 0, dtype: Any = float) -> "Davidson":
         """All strengths equal, win, tie and loss equally likely: where `fit` and `sample` start."""
         shared = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
         return cls(log_tie=jnp.zeros((), dtype), **shared._asdict())
+
+    @property
+    def outcomes(self) -> tuple[float, ...]:
+        """Loss, tie and win."""
+        return (0.0, 0.5, 1.0)
 
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """See `davidson_log_prob`."""
@@ -159,13 +157,18 @@ class RaoKupper(AbstractPairModel):
     order_effect: Float[Array, ""] | None = None
     coefficient: Float[Array, " d"] | None = None
 
-    has_ties: ClassVar[bool] = True
+    soft_labels: ClassVar[bool] = False
 
     @classmethod
     def init(cls, n_items: int, *, order_effect: bool = False, n_features: int = 0, dtype: Any = float) -> "RaoKupper":
         """All strengths equal, a margin of one half: where `fit` and `sample` start."""
         shared = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
         return cls(margin=jnp.full((), 0.5, dtype), **shared._asdict())
+
+    @property
+    def outcomes(self) -> tuple[float, ...]:
+        """Loss, tie and win."""
+        return (0.0, 0.5, 1.0)
 
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """See `rao_kupper_log_prob`."""
