@@ -10,7 +10,7 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
-from scorax.choice import BradleyTerry, Davidson, PlackettLuce
+from scorax.choice import BradleyTerry, Davidson, PlackettLuce, Thurstone
 from scorax.data import Comparisons, Rankings
 from scorax.inference import fit, iid_prior, log_likelihood
 
@@ -94,6 +94,17 @@ def test_effects_as_statsmodels(glm):
     np.testing.assert_allclose(estimate.value, reference["logit"]["params"], atol=1e-8)
     np.testing.assert_allclose(estimate.std_error, reference["logit"]["se"], rtol=1e-7)
     np.testing.assert_allclose(result.log_likelihood, reference["logit"]["llf"], rtol=1e-10)
+
+
+@pytest.mark.parametrize("link", ["probit", "cauchit"])
+def test_other_links_as_statsmodels(glm, link):
+    reference, data, _ = glm
+    result = fit(Thurstone.init(reference["n"], link=link, order_effect=True, n_features=1), data)
+    estimate = result.map(contrasts)
+    np.testing.assert_allclose(result.log_likelihood, reference[link]["llf"], rtol=1e-10)
+    # statsmodels stops its own iteration at 1e-8.
+    np.testing.assert_allclose(estimate.value, reference[link]["params"], atol=1e-6)
+    np.testing.assert_allclose(estimate.std_error, reference[link]["se"], rtol=1e-5)
 
 
 def test_robust_errors_as_statsmodels(glm):

@@ -1,16 +1,18 @@
 """Numbers that papers and packages print for classic data, and the shipped battles."""
 
 import csv
+import json
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scorax.choice import BradleyTerry, Davidson, PlackettLuce, RaoKupper
-from scorax.data import Comparisons, PairCounts, Rankings, Vocabulary
+from scorax.choice import BradleyTerry, Davidson, DavidsonLuce, PlackettLuce, RaoKupper, Structured
+from scorax.data import Comparisons, PairCounts, Rankings, Vocabulary, WithItemFeatures
 from scorax.data.datasets import load_llmfao
-from scorax.inference import fit
+from scorax.inference import fit, log_likelihood
 
 FILES = pathlib.Path(__file__).parents[1] / "data" / "files"
 
@@ -18,6 +20,11 @@ FILES = pathlib.Path(__file__).parents[1] / "data" / "files"
 def rows(name):
     with (FILES / f"{name}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def published(name):
+    folder = pathlib.Path(__file__).parents[1] / "oracles" / "choice"
+    return json.loads((folder / "published_plackett_luce.json").read_text())[name]
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +120,48 @@ def test_nascar_of_hunter():
     # P Jones, S Pruett and M Martin relative to driver 1.
     relative = result.model.strength - result.model.strength[0]
     assert {4.1477, 3.6162, 2.0763} <= {round(float(value), 4) for value in relative}
+
+
+def test_fruit_of_turner_and_others():
+    # Ties of two, and half a win and half a loss of every item against one more, which is not reported.
+    reference = published("fruit")
+    rankings = Rankings.from_rank_matrix(np.pad(reference["ranks"], ((0, 0), (0, 1))))
+    pseudo = Rankings.from_orders([order for i in range(3) for order in ([i, 3], [3, i])], n_items=4)
+    width = rankings.order.shape[1] - 2
+    longer = Rankings.from_arrays(
+        np.pad(pseudo.order, ((0, 0), (0, width))),
+        where=np.pad(pseudo.where, ((0, 0), (0, width))),
+        tie_level=np.tile(np.arange(width + 2), (6, 1)),
+        weight=np.full(6, reference["npseudo"]),
+    )
+    data = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), rankings, longer)
+    model = fit(DavidsonLuce.init(4), data).model
+    at = jnp.append(model.strength[1:3] - model.strength[0], model.log_tie)
+    np.testing.assert_allclose(at, [*reference["coef"][1:], reference["log_tie2"]], atol=5e-7)
+
+    # The printed deviance and standard errors are those of the rankings alone.
+    def total(at):
+        strength = jnp.concatenate([jnp.zeros(1), at[:2], jnp.zeros(1)])
+        return log_likelihood(DavidsonLuce(strength, at[2:], (2,)), rankings)
+
+    np.testing.assert_allclose(-2 * total(at), reference["deviance"], atol=5e-3)
+    errors = jnp.sqrt(jnp.diagonal(jnp.linalg.inv(-jax.jit(jax.hessian(total))(at))))
+    np.testing.assert_allclose(errors, reference["se"][1:], atol=5e-5)
+
+
+def test_salad_with_what_is_in_it():
+    reference = published("salad")
+    ranks = np.array([[float(value) for value in row.values()] for row in rows("salad")])
+    features = np.stack(list(reference["features"].values()), axis=1)
+    data = WithItemFeatures.from_arrays(Rankings.from_rank_matrix(ranks), features)
+    result = fit(Structured.init(PlackettLuce.init(4), 2), data)
+    # The printed coefficients come from alternating directions, stopped 3e-4 before the maximum.
+    np.testing.assert_allclose(result.model.coefficient, reference["coef"][1:], atol=3e-4)
+    np.testing.assert_allclose(result.std_error.coefficient, reference["se"][1:], atol=5e-5)
+    np.testing.assert_allclose(-2 * result.log_likelihood, reference["deviance"], atol=0.05)
+    # The intercept that makes the worths sum to one.
+    intercept = -jax.nn.logsumexp(jnp.asarray(features) @ result.model.coefficient)
+    np.testing.assert_allclose(intercept, reference["coef"][0], atol=4e-4)
 
 
 def test_shipped_battles():

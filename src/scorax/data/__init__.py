@@ -6,6 +6,7 @@ from scorax.data._base import AbstractData, AbstractRows
 from scorax.data._comparisons import Comparisons, PairCounts
 from scorax.data._connectivity import ConnectivityReport, connectivity
 from scorax.data._disconnected import ghost, largest_component
+from scorax.data._item_features import WithItemFeatures, contrast_features
 from scorax.data._rankings import Rankings
 from scorax.data._read import read_table
 from scorax.data._validate import refuse
@@ -21,7 +22,9 @@ __all__ = [
     "PairCounts",
     "Rankings",
     "Vocabulary",
+    "WithItemFeatures",
     "connectivity",
+    "contrast_features",
     "datasets",
     "ghost",
     "largest_component",

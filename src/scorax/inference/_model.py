@@ -18,7 +18,7 @@ from scorax.inference._solvers import AbstractSolver, Minimiser
 Data = TypeVar("Data", bound=AbstractData)
 
 
-def parameter(support: Constraint) -> Any:
+def parameter(support: Constraint, **field: Any) -> Any:
     """A field whose values live in `support`; `fit` moves in its unconstrained coordinates.
 
     A field without `parameter` that holds a floating array may take any real value.
@@ -26,13 +26,14 @@ def parameter(support: Constraint) -> Any:
     Args:
         support: A NumPyro constraint, such as `constraints.positive`, `constraints.simplex` or
             `constraints.zero_sum(1)`, which also fixes a model's gauge.
+        field: Further arguments of `eqx.field`, such as a `default`.
 
     Example:
         >>> from numpyro.distributions import constraints
         >>> class Coin(eqx.Module):
         ...     bias: Float[Array, ""] = sx.inference.parameter(constraints.unit_interval)
     """
-    return eqx.field(metadata={"support": support})
+    return eqx.field(metadata={"support": support}, **field)
 
 
 class AbstractModel(eqx.Module, Generic[Data]):

@@ -5,6 +5,7 @@ from scorax.choice._models._davidson_luce import DavidsonLuce, davidson_luce_log
 from scorax.choice._models._generalized_davidson import GeneralizedDavidson, generalized_davidson_log_prob
 from scorax.choice._models._graded import AdjacentComparison, GradedComparison, adjacent_log_prob, graded_log_prob
 from scorax.choice._models._plackett_luce import PlackettLuce, plackett_luce_log_prob
+from scorax.choice._models._structured import Structured
 from scorax.choice._models._thurstone import (
     GlennDavid,
     Thurstone,
@@ -24,6 +25,7 @@ __all__ = [
     "GradedComparison",
     "PlackettLuce",
     "RaoKupper",
+    "Structured",
     "Thurstone",
     "adjacent_log_prob",
     "bradley_terry_log_prob",
