@@ -17,11 +17,12 @@ from scorax.choice import (
     GeneralizedDavidson,
     GlennDavid,
     GradedComparison,
+    LuceChoice,
     PlackettLuce,
     RaoKupper,
     Thurstone,
 )
-from scorax.data import Annotations, Comparisons, Rankings
+from scorax.data import Annotations, Choices, Comparisons, Rankings
 from scorax.inference import supports
 from scorax.inference._engine import engine
 from scorax.inference._priors import with_leaves
@@ -101,6 +102,16 @@ def rename_rankings(model: Any, data: Rankings, new: np.ndarray) -> tuple[Any, R
     return dataclasses.replace(model, strength=model.strength[np.argsort(new)]), renamed
 
 
+def choices(dtype: Any) -> Choices:
+    plain = rankings(top=False)(dtype)
+    return Choices(plain.order, plain.where, plain.weight, plain.count)
+
+
+def rename_choices(model: Any, data: Choices, new: np.ndarray) -> tuple[Any, Choices]:
+    renamed = dataclasses.replace(data, offered=jnp.asarray(new, jnp.int32)[data.offered])
+    return dataclasses.replace(model, strength=model.strength[np.argsort(new)]), renamed
+
+
 ITEMS = np.arange(24)
 
 
@@ -172,6 +183,7 @@ CASES = [
         spread=0.7,
         recovery_rows=600,
     ),
+    Case("LuceChoice", lambda dtype: LuceChoice.init(K, dtype=dtype), choices, rename_choices),
     # Nearer, so that levels keep their names: a model far from its start may be another labelling of it.
     Case("SimplexJudge", good_judges, annotations, spread=0.3, recovery_rows=4_000),
 ]

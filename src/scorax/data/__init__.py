@@ -3,6 +3,7 @@
 from scorax.data import datasets
 from scorax.data._annotations import Annotations, AnnotationVocabulary
 from scorax.data._base import AbstractData, AbstractRows
+from scorax.data._choices import Choices
 from scorax.data._comparisons import Comparisons, PairCounts
 from scorax.data._connectivity import ConnectivityReport, connectivity
 from scorax.data._disconnected import ghost, largest_component
@@ -17,6 +18,7 @@ __all__ = [
     "AbstractRows",
     "AnnotationVocabulary",
     "Annotations",
+    "Choices",
     "Comparisons",
     "ConnectivityReport",
     "PairCounts",

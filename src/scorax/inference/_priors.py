@@ -112,7 +112,7 @@ def _fit_to_leaf(name: str, distribution: dist.Distribution, leaf: Array, suppor
             raise ValueError(
                 f"the parameter {name!r} sums to zero, so its prior must have mean 0, not {distribution.loc}"
             )
-        return dist.ZeroSumNormal(distribution.scale, leaf.shape)
+        return dist.ZeroSumNormal(distribution.scale, leaf.shape[-1:]).expand(leaf.shape[:-1])
     if zero_sum and not isinstance(distribution, dist.ZeroSumNormal):
         raise ValueError(
             f"the parameter {name!r} sums to zero; give it dist.ZeroSumNormal(scale, {leaf.shape}) or "

@@ -18,9 +18,15 @@ def graph_laplacian(weight: Float[Array, "*b k k"]) -> Float[Array, "*b k k"]:
     return jnp.where(on_diagonal, jnp.broadcast_to(degree[..., None], weight.shape), -weight)
 
 
-def _grounded_cholesky(laplacian: Float[Array, "*b k k"]) -> Float[Array, "*b k k"]:
-    """Cholesky factor of `L + 11ᵀ/k`, which is positive definite for a connected graph."""
-    return jnp.linalg.cholesky(laplacian + jnp.asarray(1 / laplacian.shape[-1], laplacian.dtype))
+def _grounded_cholesky(laplacian: Float[Array, "*b k k"]) -> tuple[Float[Array, "*b k k"], Float[Array, "*b"]]:
+    """Cholesky factor of `L + c 11ᵀ/k`, positive definite for a connected graph, and `c`.
+
+    The eigenvalue `c` of the constant vector is the mean degree: near the others whatever the weights, so that no
+    digit is lost to it.
+    """
+    size = jnp.trace(laplacian, axis1=-2, axis2=-1) / laplacian.shape[-1]
+    ground = jnp.broadcast_to((size / laplacian.shape[-1])[..., None, None], laplacian.shape)
+    return jnp.linalg.cholesky(laplacian + ground), size
 
 
 def solve_laplacian(laplacian: Float[Array, "*b k k"], rhs: Float[Array, "*b k"]) -> Float[Array, "*b k"]:
@@ -32,7 +38,7 @@ def solve_laplacian(laplacian: Float[Array, "*b k k"], rhs: Float[Array, "*b k"]
         >>> solve_laplacian(graph_laplacian(jnp.ones((2, 2))), jnp.array([1.0, -1.0]))
         Array([ 0.5, -0.5], dtype=float32)
     """
-    factor = _grounded_cholesky(laplacian)
+    factor, _ = _grounded_cholesky(laplacian)
     return jsl.cho_solve((factor, True), rhs[..., None])[..., 0]
 
 
@@ -48,12 +54,13 @@ def laplacian_pseudoinverse(laplacian: Float[Array, "*b k k"]) -> Float[Array, "
     """
     k = laplacian.shape[-1]
     identity = jnp.broadcast_to(jnp.eye(k, dtype=laplacian.dtype), laplacian.shape)
-    inverse = jsl.cho_solve((_grounded_cholesky(laplacian), True), identity)
-    return inverse - jnp.asarray(1 / k, laplacian.dtype)
+    factor, size = _grounded_cholesky(laplacian)
+    inverse = jsl.cho_solve((factor, True), identity)
+    return inverse - jnp.broadcast_to((1 / (size * k))[..., None, None], inverse.shape)
 
 
 def laplacian_logdet(laplacian: Float[Array, "*b k k"]) -> Float[Array, "*b"]:
-    """Log of the product of the non-zero eigenvalues, exactly the log-determinant of `L + 11ᵀ/k`.
+    """Log of the product of the non-zero eigenvalues.
 
     By the matrix-tree theorem it is `log k` plus the log of the weighted count of spanning trees. A disconnected
     graph gives NaN.
@@ -62,5 +69,5 @@ def laplacian_logdet(laplacian: Float[Array, "*b k k"]) -> Float[Array, "*b"]:
         >>> laplacian_logdet(graph_laplacian(jnp.ones((3, 3))))  # three spanning trees: log 9
         Array(2.1972246, dtype=float32)
     """
-    diagonal = jnp.diagonal(_grounded_cholesky(laplacian), axis1=-2, axis2=-1)
-    return 2 * jnp.log(diagonal).sum(-1)
+    factor, size = _grounded_cholesky(laplacian)
+    return 2 * jnp.log(jnp.diagonal(factor, axis1=-2, axis2=-1)).sum(-1) - jnp.log(size)

@@ -1,9 +1,12 @@
 """Likelihoods: kernels and the models that hold their parameters."""
 
+from scorax.choice._models._adherence import AdherencePrior, AdherentPlackettLuce
 from scorax.choice._models._bradley_terry import BradleyTerry, bradley_terry_log_prob
 from scorax.choice._models._davidson_luce import DavidsonLuce, davidson_luce_log_prob
 from scorax.choice._models._generalized_davidson import GeneralizedDavidson, generalized_davidson_log_prob
 from scorax.choice._models._graded import AdjacentComparison, GradedComparison, adjacent_log_prob, graded_log_prob
+from scorax.choice._models._luce_choice import LuceChoice, luce_choice_log_prob
+from scorax.choice._models._mixture import PlackettLuceMixture, fit_plackett_luce_mixture
 from scorax.choice._models._plackett_luce import PlackettLuce, plackett_luce_log_prob
 from scorax.choice._models._structured import Structured
 from scorax.choice._models._thurstone import (
@@ -16,6 +19,8 @@ from scorax.choice._models._thurstone import (
 from scorax.choice._models._ties import Davidson, RaoKupper, davidson_log_prob, rao_kupper_log_prob
 
 __all__ = [
+    "AdherencePrior",
+    "AdherentPlackettLuce",
     "AdjacentComparison",
     "BradleyTerry",
     "Davidson",
@@ -23,7 +28,9 @@ __all__ = [
     "GeneralizedDavidson",
     "GlennDavid",
     "GradedComparison",
+    "LuceChoice",
     "PlackettLuce",
+    "PlackettLuceMixture",
     "RaoKupper",
     "Structured",
     "Thurstone",
@@ -32,9 +39,11 @@ __all__ = [
     "cauchit_log_prob",
     "davidson_log_prob",
     "davidson_luce_log_prob",
+    "fit_plackett_luce_mixture",
     "generalized_davidson_log_prob",
     "glenn_david_log_prob",
     "graded_log_prob",
+    "luce_choice_log_prob",
     "plackett_luce_log_prob",
     "rao_kupper_log_prob",
     "thurstone_log_prob",
