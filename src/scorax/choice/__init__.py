@@ -16,6 +16,7 @@ from scorax.choice._models import (
     PlackettLuceMixture,
     RaoKupper,
     Structured,
+    TeamRanking,
     Thurstone,
     adjacent_log_prob,
     bradley_terry_log_prob,
@@ -29,6 +30,7 @@ from scorax.choice._models import (
     luce_choice_log_prob,
     plackett_luce_log_prob,
     rao_kupper_log_prob,
+    team_strength,
     thurstone_log_prob,
 )
 from scorax.choice._uncertainty import (
@@ -92,6 +94,7 @@ __all__ = [
     "RankSets",
     "RaoKupper",
     "Structured",
+    "TeamRanking",
     "Thurstone",
     "Transitivity",
     "VoteInfluence",
@@ -127,6 +130,7 @@ __all__ = [
     "rank_confidence_sets",
     "rao_kupper_log_prob",
     "rating",
+    "team_strength",
     "thurstone_log_prob",
     "transitivity",
     "vote_influence",

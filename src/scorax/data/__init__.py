@@ -8,10 +8,12 @@ from scorax.data._comparisons import Comparisons, PairCounts
 from scorax.data._connectivity import ConnectivityReport, connectivity
 from scorax.data._disconnected import ghost, largest_component
 from scorax.data._item_features import WithItemFeatures, contrast_features
+from scorax.data._matches import Matches
 from scorax.data._rankings import Rankings
 from scorax.data._read import read_table
 from scorax.data._validate import refuse
 from scorax.data._vocabulary import Vocabulary
+from scorax.data._weights import concatenate, inverse_propensity
 
 __all__ = [
     "AbstractData",
@@ -21,14 +23,17 @@ __all__ = [
     "Choices",
     "Comparisons",
     "ConnectivityReport",
+    "Matches",
     "PairCounts",
     "Rankings",
     "Vocabulary",
     "WithItemFeatures",
+    "concatenate",
     "connectivity",
     "contrast_features",
     "datasets",
     "ghost",
+    "inverse_propensity",
     "largest_component",
     "read_table",
     "refuse",

@@ -9,6 +9,7 @@ from scorax.choice._models._luce_choice import LuceChoice, luce_choice_log_prob
 from scorax.choice._models._mixture import PlackettLuceMixture, fit_plackett_luce_mixture
 from scorax.choice._models._plackett_luce import PlackettLuce, plackett_luce_log_prob
 from scorax.choice._models._structured import Structured
+from scorax.choice._models._teams import TeamRanking, team_strength
 from scorax.choice._models._thurstone import (
     GlennDavid,
     Thurstone,
@@ -33,6 +34,7 @@ __all__ = [
     "PlackettLuceMixture",
     "RaoKupper",
     "Structured",
+    "TeamRanking",
     "Thurstone",
     "adjacent_log_prob",
     "bradley_terry_log_prob",
@@ -46,5 +48,6 @@ __all__ = [
     "luce_choice_log_prob",
     "plackett_luce_log_prob",
     "rao_kupper_log_prob",
+    "team_strength",
     "thurstone_log_prob",
 ]

@@ -7,7 +7,7 @@ operations a place, where listing the sets would take as many as there are.
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -19,6 +19,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from numpyro.distributions import constraints
 
 from scorax.choice._models._rankings import check_rankings, choice_set
+from scorax.choice._models._symmetric_polynomials import grow, no_items
+from scorax.choice._models._weak_order import draw_weak_order
 from scorax.data import Rankings, refuse
 from scorax.inference import AbstractModel, AbstractSolver, Newton, parameter
 from scorax.numerics import available_dtype, masked_where, most_negative
@@ -63,10 +65,10 @@ def davidson_luce_log_prob(
     filled = jnp.ones(strength.shape, bool) if where is None else where
     first, size = _groups(tie_level, filled)
     # Of the last stage's items, those that are not ranked come in first.
-    empty = _no_items(strength.shape[:-1], highest, strength.dtype)
+    empty = no_items(strength.shape[:-1], highest, strength.dtype)
     if rest is not None:
-        empty, _ = _grow(empty, rest, jnp.ones(rest.shape, bool) if rest_where is None else rest_where)
-    _, polynomial = _grow(empty, strength, filled)
+        empty, _ = grow(empty, rest, jnp.ones(rest.shape, bool) if rest_where is None else rest_where)
+    _, polynomial = grow(empty, strength, filled)
     total = jax.nn.logsumexp(polynomial + jnp.broadcast_to(of_order, polynomial.shape), axis=-1)
     known = jnp.minimum(size, highest) - 1
     own = masked_where(filled, strength, 0.0) / size.astype(strength.dtype)
@@ -87,45 +89,28 @@ def _groups(level: Int[Array, "*b l"], filled: Bool[Array, "*b l"]) -> tuple[Boo
     return first, end - start + 1
 
 
-def _no_items(batch: tuple[int, ...], highest: int, dtype: Any) -> Float[Array, "*b h h+1"]:
-    """Logs of the symmetric polynomials of no items: one empty set, nothing else."""
-    log = jnp.full((*batch, highest, highest + 1), most_negative(dtype), dtype)
-    return log.at[..., 0].set(0)
+def check_tie_parameters(log_tie: Float[Array, "*b h"] | None, orders: tuple[int, ...]) -> None:
+    """Raise `ValueError` where orders of ties are none, or there is not one parameter for each."""
+    if any(order < 2 for order in orders) or tuple(sorted(set(orders))) != orders:
+        raise ValueError(f"orders must be 2 or more, ascending and distinct, not {orders}")
+    given = 0 if log_tie is None else log_tie.shape[-1]
+    if given != len(orders):
+        raise ValueError(f"there are {given} tie parameters for the orders {orders}")
 
 
-def _grow(
-    start: Float[Array, "*b h h+1"], strength: Float[Array, "*b l"], where: Bool[Array, "*b l"]
-) -> tuple[Float[Array, "*b h h+1"], Float[Array, "*b l h"]]:
-    """Let the items join from the back; also the polynomial of each order when each of them has joined.
-
-    Entry `[k, r]` is the log of the r-th elementary symmetric polynomial in the k-th roots of the worths: a set of k
-    items weighs the geometric mean of theirs.
-    """
-    order = jnp.arange(1, start.shape[-2] + 1, dtype=strength.dtype)
-
-    def join(log: Array, item: tuple[Array, Array]) -> tuple[Array, Array]:
-        own, present = item
-        root = own[..., None] / jnp.broadcast_to(order, (*own.shape, order.size))
-        more = jnp.logaddexp(log[..., 1:], root[..., None] + log[..., :-1])
-        log = jnp.concatenate([log[..., :1], jnp.where(present[..., None, None], more, log[..., 1:])], axis=-1)
-        return log, jnp.diagonal(log[..., 1:], axis1=-2, axis2=-1)
-
-    places = (jnp.moveaxis(masked_where(where, strength, 0.0), -1, 0), jnp.moveaxis(where, -1, 0))
-    last, along = jax.lax.scan(join, start, places, reverse=True)
-    return last, jnp.moveaxis(along, 0, -2)
+def draw_log_tie(orders: tuple[int, ...]) -> Float[Array, " h"] | None:
+    """The default prior, `Normal(0, 1.5)`: two equal items tie 3 to 90 % of the time."""
+    if not orders:
+        return None
+    return jnp.asarray(numpyro.sample("log_tie", dist.Normal(0.0, 1.5).expand((len(orders),)).to_event(1)))
 
 
-class _Drawing(NamedTuple):
-    """A ranking that is being drawn."""
-
-    left: Bool[Array, " k"]
-    """Items that are not placed yet."""
-    open_to: Bool[Array, " k"]
-    """Those that can still join the group: later than its last member, since every set is drawn in one order only."""
-    wanted: Int[Array, ""]
-    """Members that the group still lacks."""
-    size: Int[Array, ""]
-    level: Int[Array, ""]
+def log_tie_by_order(
+    log_tie: Float[Array, " h"] | None, orders: tuple[int, ...], strength: Float[Array, "..."]
+) -> Float[Array, " d"]:
+    """The parameters of some orders of ties as one for every order from 2 to the highest, `-inf` for the others."""
+    absent = jnp.full(max(orders, default=1) - 1, -jnp.inf, strength.dtype)
+    return absent if log_tie is None else absent.at[np.asarray(orders, int) - 2].set(log_tie)
 
 
 class DavidsonLuce(AbstractModel[Rankings]):
@@ -133,8 +118,8 @@ class DavidsonLuce(AbstractModel[Rankings]):
 
     Attributes:
         strength: One number an item, natural-log worth, summing to zero.
-        log_tie: Log of the tie parameter of each of `orders`: of three equal items, two of them tie `exp(log_tie)`
-            times as often as one of them stands alone.
+        log_tie: Log of the tie parameter of each of `orders`, or None where there are none: of equal items, a given
+            pair ties `exp(log_tie)` times as often as a given item stands alone.
         orders: How many items can tie, ascending, such as `(2, 3)`. An order that does not occur in the data has no
             finite estimate, so it does not belong here; `DavidsonLuce.of` finds those that occur.
 
@@ -148,22 +133,19 @@ class DavidsonLuce(AbstractModel[Rankings]):
     """
 
     strength: Float[Array, " k"] = parameter(constraints.zero_sum(1))
-    log_tie: Float[Array, " h"] = parameter(constraints.real)
+    log_tie: Float[Array, " h"] | None = parameter(constraints.real)
     orders: tuple[int, ...] = eqx.field(static=True, default=(2,))
 
     solver: ClassVar[AbstractSolver] = Newton()
 
     def __check_init__(self):
-        if any(order < 2 for order in self.orders) or tuple(sorted(set(self.orders))) != self.orders:
-            raise ValueError(f"orders must be 2 or more, ascending and distinct, not {self.orders}")
-        if self.log_tie.shape[-1] != len(self.orders):
-            raise ValueError(f"there are {self.log_tie.shape[-1]} tie parameters for the orders {self.orders}")
+        check_tie_parameters(self.log_tie, self.orders)
 
     @classmethod
     def init(cls, n_items: int, orders: Sequence[int] = (2,), *, dtype: Any = float) -> "DavidsonLuce":
         """All strengths equal, ties as common as choices: where `fit` and `sample` start."""
         dtype = available_dtype(dtype)
-        return cls(jnp.zeros(n_items, dtype), jnp.zeros(len(orders), dtype), tuple(orders))
+        return cls(jnp.zeros(n_items, dtype), jnp.zeros(len(orders), dtype) if orders else None, tuple(orders))
 
     @classmethod
     def of(cls, rankings: Rankings, n_items: int, *, dtype: Any = float) -> "DavidsonLuce":
@@ -176,13 +158,6 @@ class DavidsonLuce(AbstractModel[Rankings]):
         occurring = np.unique(np.asarray(sizes)[used])
         return cls.init(n_items, tuple(int(size) for size in occurring if size > 1), dtype=dtype)
 
-    @property
-    def log_tie_by_order(self) -> Float[Array, " h"]:
-        """`log_tie` of every order from 2 to the highest, `-inf` for those that are not in the model."""
-        highest = max(self.orders, default=1)
-        absent = jnp.full(highest - 1, -jnp.inf, self.log_tie.dtype)
-        return absent.at[np.asarray(self.orders, int) - 2].set(self.log_tie)
-
     def log_prob(self, data: Rankings) -> Float[Array, " n"]:
         """Log-probability of one observation of each ranking."""
         level = data.tie_level
@@ -192,7 +167,7 @@ class DavidsonLuce(AbstractModel[Rankings]):
         return davidson_luce_log_prob(
             self.strength[data.order],
             level,
-            self.log_tie_by_order,
+            log_tie_by_order(self.log_tie, self.orders, self.strength),
             where=data.where,
             rest=rest,
             rest_where=data.rest,
@@ -202,9 +177,7 @@ class DavidsonLuce(AbstractModel[Rankings]):
         """Exchangeable items on an unknown scale, `HalfNormal(1)`; `log_tie ~ Normal(0, 1.5)`."""
         scale = numpyro.sample("scale", dist.HalfNormal(1.0))
         strength = numpyro.sample("strength", dist.ZeroSumNormal(scale, self.strength.shape))
-        wide = dist.Normal(0.0, 1.5).expand(self.log_tie.shape).to_event(1)
-        log_tie = numpyro.sample("log_tie", wide)
-        return DavidsonLuce(jnp.asarray(strength), jnp.asarray(log_tie), self.orders)
+        return DavidsonLuce(jnp.asarray(strength), draw_log_tie(self.orders), self.orders)
 
     def simulate(self, data: Rankings, *, key: PRNGKeyArray) -> Rankings:
         """New rankings of the same sets of items, as long as the old ones, ties included.
@@ -217,53 +190,13 @@ class DavidsonLuce(AbstractModel[Rankings]):
         """
         if data.rest is not None:
             raise ValueError("rankings with rest cannot be simulated: a tie could reach beyond the listed places")
-        length = data.order.shape[1]
+        length, of_order = data.order.shape[1], log_tie_by_order(self.log_tie, self.orders, self.strength)
         keys = jax.random.split(key, data.weight.shape[0])
-        order, level = jax.vmap(lambda key, items: self._draw(key, items, length))(
+        order, level = jax.vmap(lambda key, items: draw_weak_order(key, self.strength, items, of_order, length))(
             keys, choice_set(data, self.strength.size)
         )
-        filled = (jnp.where(data.where, x, 0).astype(jnp.int32) for x in (order, level))
-        return dataclasses.replace(data, **dict(zip(("order", "tie_level"), filled, strict=True)))
-
-    def _draw(self, key: PRNGKeyArray, available: Bool[Array, " k"], length: int) -> tuple[Array, Array]:
-        """One ranking of the available items, place by place: a group's size first, then its members by id."""
-        items = jnp.arange(self.strength.size)
-        lowest = most_negative(self.strength.dtype)
-        of_order = jnp.maximum(jnp.concatenate([jnp.zeros(1, self.log_tie.dtype), self.log_tie_by_order]), lowest)
-        highest = of_order.size
-
-        def place(state: _Drawing, key: PRNGKeyArray) -> tuple[_Drawing, tuple[Array, Array]]:
-            size_key, item_key = jax.random.split(key)
-            # A new group's size, by the total weight of the sets of each size of the items left.
-            polynomial, _ = _grow(_no_items((), highest, self.strength.dtype), self.strength, state.left)
-            size = jax.random.categorical(size_key, jnp.diagonal(polynomial[:, 1:]) + of_order) + 1
-            begins = state.wanted == 0
-            size, wanted = jnp.where(begins, size, state.size), jnp.where(begins, size, state.wanted)
-            open_to = jnp.where(begins, state.left, state.open_to)
-            item = self._first_member(item_key, open_to, wanted, size, highest)
-            level = state.level + begins.astype(state.level.dtype)
-            left = state.left & (items != item)
-            return _Drawing(left, open_to & (items > item), wanted - 1, size, level), (item, level)
-
-        zero, none = jnp.zeros((), items.dtype), jnp.full((), -1, items.dtype)
-        start = _Drawing(available, available, zero, zero, none)
-        return jax.lax.scan(place, start, jax.random.split(key, length))[1]
-
-    def _first_member(
-        self, key: PRNGKeyArray, open_to: Bool[Array, " k"], wanted: Array, size: Array, highest: int
-    ) -> Int[Array, ""]:
-        """The smallest id in a set of `wanted` items, drawn with the weights of the sets of a group of `size`."""
-        root = self.strength / size.astype(self.strength.dtype)
-
-        def join(log: Array, item: tuple[Array, Array]) -> tuple[Array, Array]:
-            own, present = item
-            # Sets of each size that begin with this item: the later ones are in the polynomials already.
-            begun = jnp.where(present, own + log[:-1], most_negative(log.dtype))
-            return jnp.concatenate([log[:1], jnp.logaddexp(log[1:], begun)]), begun
-
-        nothing = _no_items((), highest, root.dtype)[0]
-        _, begun = jax.lax.scan(join, nothing, (root, open_to), reverse=True)
-        return jax.random.categorical(key, jnp.take(begun, wanted - 1, axis=1))
+        order, level = (jnp.where(data.where, x, 0).astype(jnp.int32) for x in (order, level))
+        return dataclasses.replace(data, order=order, tie_level=level)
 
     def check(self, data: Rankings) -> None:
         """Raise `ValueError` where rankings hold items or orders of ties that this model has not."""
