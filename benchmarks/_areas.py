@@ -1,6 +1,15 @@
 """All rows: importing an area registers its rows."""
 
-from benchmarks import _choice, _cold, _import, _judges, _posteriors, _score_matching  # noqa: F401
+from benchmarks import (  # noqa: F401
+    _choice,
+    _cold,
+    _import,
+    _intervals,
+    _judges,
+    _posteriors,
+    _rankings,
+    _score_matching,
+)
 from benchmarks._row import ROWS, Row
 
 
