@@ -11,6 +11,7 @@ from scorax.data._item_features import WithItemFeatures, contrast_features
 from scorax.data._matches import Matches
 from scorax.data._rankings import Rankings
 from scorax.data._read import read_table
+from scorax.data._responses import Responses
 from scorax.data._traffic import Traffic
 from scorax.data._validate import refuse
 from scorax.data._vocabulary import Vocabulary
@@ -27,6 +28,7 @@ __all__ = [
     "Matches",
     "PairCounts",
     "Rankings",
+    "Responses",
     "Traffic",
     "Vocabulary",
     "WithItemFeatures",
