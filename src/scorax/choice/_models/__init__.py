@@ -10,7 +10,16 @@ from scorax.choice._models._general_preference import (
 )
 from scorax.choice._models._generalized_davidson import GeneralizedDavidson, generalized_davidson_log_prob
 from scorax.choice._models._graded import AdjacentComparison, GradedComparison, adjacent_log_prob, graded_log_prob
+from scorax.choice._models._insertions import insertion_vector
 from scorax.choice._models._luce_choice import LuceChoice, luce_choice_log_prob
+from scorax.choice._models._mallows import (
+    GeneralizedMallows,
+    Mallows,
+    generalized_mallows_log_prob,
+    mallows_log_prob,
+    mallows_mean_distance,
+)
+from scorax.choice._models._mallows_fit import MallowsFit, fit_mallows, mallows_dispersion
 from scorax.choice._models._mixture import PlackettLuceMixture, fit_plackett_luce_mixture
 from scorax.choice._models._network_choice import ChoiceRank, NetworkChoice, choicerank, network_choice_log_prob
 from scorax.choice._models._plackett_luce import PlackettLuce, plackett_luce_log_prob
@@ -36,9 +45,12 @@ __all__ = [
     "DavidsonLuce",
     "GeneralPreference",
     "GeneralizedDavidson",
+    "GeneralizedMallows",
     "GlennDavid",
     "GradedComparison",
     "LuceChoice",
+    "Mallows",
+    "MallowsFit",
     "NetworkChoice",
     "PlackettLuce",
     "PlackettLuceMixture",
@@ -53,13 +65,19 @@ __all__ = [
     "davidson_log_prob",
     "davidson_luce_log_prob",
     "embed_skew_symmetric",
+    "fit_mallows",
     "fit_plackett_luce_mixture",
     "general_preference_log_prob",
     "general_preference_score",
     "generalized_davidson_log_prob",
+    "generalized_mallows_log_prob",
     "glenn_david_log_prob",
     "graded_log_prob",
+    "insertion_vector",
     "luce_choice_log_prob",
+    "mallows_dispersion",
+    "mallows_log_prob",
+    "mallows_mean_distance",
     "network_choice_log_prob",
     "plackett_luce_log_prob",
     "rao_kupper_log_prob",
