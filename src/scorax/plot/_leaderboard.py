@@ -1,20 +1,10 @@
 """A leaderboard as a forest plot: every rating with its interval, and what the intervals say about ranks."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scorax.choice import Leaderboard
+from scorax.plot._style import BLUE, GREY, INK, Axes, caption, checked_top, dress, label_rows, rows_axes
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-else:
-    Axes = Any
-
-_BEST = "#0b6e99"
-"""Items that may be the best: their interval of ranks holds 1. Blue and grey stay apart for every kind of eye."""
-_OTHER = "#8a9299"
-_INK = "#2b2f33"
-_FAINT = "#e4e7ea"
-_INCHES_PER_ROW = 0.23
 _AXIS_OF_SCALE = {"elo": "rating (Elo points)", "log": "strength (natural-log worth)", "score": "expected score"}
 
 
@@ -46,37 +36,21 @@ def plot_leaderboard(board: Leaderboard, *, top: int | None = None, ax: Axes | N
         >>> ax.get_yticklabels()[0].get_text()
         '1  GPT 4'
     """
-    if top is not None and top < 1:
-        raise ValueError(f"top must be at least 1, not {top}")
+    checked_top(top)
     rows = board.rows[:top]
     if not rows:
         raise ValueError("the leaderboard has no rows to draw")
-    ax = _new_axes(len(rows)) if ax is None else ax
+    ax = rows_axes(len(rows)) if ax is None else ax
     for place, row in enumerate(rows):
-        colour = _BEST if row.rank_lower == 1 else _OTHER
+        colour = BLUE if row.rank_lower == 1 else GREY
         ax.plot([row.lower, row.upper], [place, place], color=colour, linewidth=1.6, solid_capstyle="round", zorder=2)
         ax.plot([row.rating], [place], "o", color=colour, markersize=5, markeredgecolor="white", zorder=3)
-    _label_rows(ax, rows)
+    dress(ax)
+    label_rows(ax, [f"{row.rank}  {row.item}" for row in rows])
     _label_columns(ax, rows)
-    _dress(ax, board, len(rows))
+    scale = _AXIS_OF_SCALE.get(board.scale, board.scale)
+    caption(ax, f"{scale}, with {100 * board.level:g} % intervals; blue: may be the best")
     return ax
-
-
-def _new_axes(n_rows: int) -> Axes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08)
-    figure = Figure(figsize=(8.0, 1.2 + _INCHES_PER_ROW * n_rows), layout=layout)
-    FigureCanvasAgg(figure)
-    return figure.add_subplot()
-
-
-def _label_rows(ax: Axes, rows: tuple[Any, ...]) -> None:
-    ax.set_yticks(range(len(rows)), [f"{row.rank}  {row.item}" for row in rows])
-    ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.tick_params(axis="y", length=0, labelsize=9, labelcolor=_INK)
 
 
 def _label_columns(ax: Axes, rows: tuple[Any, ...]) -> None:
@@ -87,9 +61,9 @@ def _label_columns(ax: Axes, rows: tuple[Any, ...]) -> None:
     )
     style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "ha": "center", "annotation_clip": False}
     for points, heading, cells in columns:
-        ax.annotate(heading, (1, 1), (points, 2), "axes fraction", color=_OTHER, va="bottom", **style)
+        ax.annotate(heading, (1, 1), (points, 2), "axes fraction", color=GREY, va="bottom", **style)
         for place, cell in enumerate(cells):
-            ax.annotate(cell, (1, place), (points, 0), ax.get_yaxis_transform(), color=_INK, va="center", **style)
+            ax.annotate(cell, (1, place), (points, 0), ax.get_yaxis_transform(), color=INK, va="center", **style)
 
 
 def _interval(low: int, high: int) -> str:
@@ -101,15 +75,3 @@ def _percent(p: float) -> str:
     if not p >= 0.005:
         return ""
     return f"{100 * p:.0f} %" if p < 0.995 else "> 99 %"
-
-
-def _dress(ax: Axes, board: Leaderboard, n_rows: int) -> None:
-    for side in ("top", "left", "right"):
-        ax.spines[side].set_visible(False)
-    ax.spines["bottom"].set_color(_OTHER)
-    ax.grid(axis="x", color=_FAINT, linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.hlines(range(n_rows), 0, 1, transform=ax.get_yaxis_transform(), color=_FAINT, linewidth=0.5, zorder=0)
-    ax.tick_params(axis="x", color=_OTHER, labelcolor=_INK, labelsize=9)
-    scale = _AXIS_OF_SCALE.get(board.scale, board.scale)
-    ax.set_xlabel(f"{scale}, with {100 * board.level:g} % intervals; blue: may be the best", fontsize=9, color=_INK)
