@@ -6,7 +6,10 @@ import sys
 import pytest
 
 import scorax as sx
+from scorax.cli._aggregate import Rule
+from scorax.cli._elo import System
 from scorax.cli._options import Kernel
+from scorax.cli._rank import Method, Model, OnDisconnected, Ties
 
 # Options of both that sample, and words that their help must not lack.
 LONG_RUNS = [
@@ -23,16 +26,22 @@ def test_version(scorax):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), ["rank", "judge", "data", "doctor", "Examples", "Exit status"]),
+        ((), ["rank", "elo", "aggregate", "judge", "data", "doctor", "Examples", "Exit status"]),
         (
             ("rank",),
             ["--method", "--ties", "--scale", "--level", "--seed", "--format", "--out", "--no-plot", "--quiet",
              "--debug", "--item-a-column", "--item-b-column", "--outcome-column", "--weight-column",
-             "--prior-precision", "--on-disconnected", "--draws", "--warmup", "--chains", *LONG_RUNS,
-             "Examples", "Exit status", "standard input"],
+             "--prior-precision", "--on-disconnected", "--features", "--order-column", "--cluster", "--judge-column",
+             "--bootstrap", "--influence", "--scores", "--lower-is-better", "--sample-column", "--draws",
+             *(word.value for words in (Model, Method, Ties, OnDisconnected) for word in words),
+             "--warmup", "--chains", *LONG_RUNS, "Examples", "Exit status", "standard input"],
         ),
         (("judge",), ["--levels", "--candidate-column", "--judge-column", "--item-column", "--label-column",
                       "--gold-column", "--monotone", "--method", *LONG_RUNS, "Examples", "Exit status"]),
+        (("elo",), ["--system", "--k", "--permutations", "--time-column", "--item-a-column", "--outcome-value",
+                    "--level", "--seed", "--format", *(word.value for word in System), "Examples", "Exit status"]),
+        (("aggregate",), ["--method", "--ranks", "--ranking-column", "--item-a-column", "--weight-column", "--format",
+                          *(word.value for word in Rule), "Examples", "Exit status"]),
         (("data",), ["list", "show", "export"]),
         (("doctor",), ["Exit status"]),
     ],
@@ -82,6 +91,17 @@ def test_without_the_extra_one_line_says_what_to_install():
         (("rank", "x.csv", "--method", "nuts", "--prior-precision", "2"), "belongs to --method map"),
         (("rank", "x.csv", "--prior-precision", "0"), "--prior-precision must be a positive number"),
         (("rank", "x.csv", "--draws", "0"), "Invalid value for '--draws'"),
+        (("rank", "x.csv", "--method", "nuts", "--bootstrap", "9"), "--bootstrap belongs to --method mle or map"),
+        (("rank", "x.csv", "--method", "map", "--bootstrap", "9"), "--bootstrap belongs to --method mle, not map"),
+        (("rank", "x.csv", "--prior-precision", "2", "--bootstrap", "9"), "--bootstrap belongs to --method mle"),
+        (("rank", "x.csv", "--bootstrap", "1"), "Invalid value for '--bootstrap'"),
+        (("rank", "x.csv", "--method", "svi", "--cluster", "j"), "--cluster belongs to --method mle or map, not svi"),
+        (("rank", "x.csv", "--method", "laplace", "--influence"), "--influence belongs to --method mle or map"),
+        (("rank", "x.csv", "--influence", "--resume", "r.npz"), "the mle that --influence asks for runs none"),
+        (("rank", "x.csv", "--lower-is-better"), "--lower-is-better says how to read --scores"),
+        (("rank", "x.csv", "--model", "magic"), "'magic' is not one of 'bradley-terry', 'thurstone'"),
+        (("elo", "x.csv", "--system", "magic"), "'magic' is not one of 'elo', 'glicko'"),
+        (("aggregate", "x.csv", "--method", "magic"), "'magic' is not one of 'borda', 'kemeny'"),
         (("rate", "x.csv"), "No such command 'rate'"),
     ],
 )

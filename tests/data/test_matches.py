@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scorax.data import Comparisons, Vocabulary
-from scorax.data._matches import Matches
+from scorax.data import Comparisons, Matches, Vocabulary
 
 NAMES = Vocabulary.of(["ann", "bob", "cy", "dee"])
 GAMES = [[["ann", "bob"], ["cy"]], [["dee"], ["bob"], ["ann", "cy"]], [["cy"], ["ann"]]]

@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from scorax import __version__
+from scorax.cli._aggregate import aggregate
 from scorax.cli._data import data_app
 from scorax.cli._doctor import doctor
+from scorax.cli._elo import elo
 from scorax.cli._judge import judge
 from scorax.cli._options import EXIT_STATUS, manual
 from scorax.cli._rank import rank
@@ -44,6 +46,8 @@ def scorax(
     \b
     [bold]Examples[/bold]
       scorax rank battles.csv      who is best, and how sure are we?
+      scorax elo games.csv         who is best by now?
+      scorax aggregate orders.csv  one order from many
       scorax judge ratings.csv     which candidate is best, which judge errs?
       scorax data list             data sets to try it on
       scorax doctor                does it work here?
@@ -53,6 +57,8 @@ def scorax(
 
 
 app.command(help=manual(rank), epilog=EXIT_STATUS)(rank)
+app.command(help=manual(elo), epilog=_EXIT_STATUS)(elo)
+app.command(help=manual(aggregate), epilog=_EXIT_STATUS)(aggregate)
 app.command(help=manual(judge), epilog=EXIT_STATUS)(judge)
 app.add_typer(data_app, name="data")
 app.command(help=manual(doctor), epilog="[bold]Exit status[/bold]: 0 if all is well, 1 if the self-check fails.")(

@@ -1,8 +1,6 @@
 """What `scorax judge` computes: labels from a file, candidates' scores and judges' accuracy from labels."""
 
-import csv
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Mapping
@@ -19,7 +17,7 @@ from scorax.choice import Leaderboard, LeaderboardRow
 from scorax.cli._chains import draw
 from scorax.cli._judge import Method, Monotone
 from scorax.cli._options import Format
-from scorax.cli._output import print_table, save_figure
+from scorax.cli._output import print_table, save_figure, to_csv
 from scorax.cli._reading import read_file
 from scorax.cli._sampling import Sampling
 from scorax.cli._session import note
@@ -231,11 +229,7 @@ def to_json(report: Report) -> str:
 
 def judges_csv(report: Report) -> str:
     """Judges as comma-separated text with a header line."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in dataclasses.fields(JudgeRow)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(dataclasses.asdict(row) for row in report.judges)
-    return text.getvalue()
+    return to_csv([dataclasses.asdict(row) for row in report.judges])
 
 
 def write(folder: Path, report: Report, scored: Scored, *, draw: bool) -> list[str]:

@@ -155,9 +155,30 @@ Devices = Annotated[
 ]
 
 
-def column(help: str, default: str) -> Any:
-    """An option that names a column of FILE."""
-    return typer.Option(help=help, show_default=default, metavar="NAME", rich_help_panel=COLUMNS)
+def column(help: str, default: str | bool, *names: str) -> Any:
+    """An option that names a column of FILE, called as its argument or by `names`."""
+    return typer.Option(*names, help=help, show_default=default, metavar="NAME", rich_help_panel=COLUMNS)
+
+
+ItemA = Annotated[str | None, column("One item of the comparison.", "model_a")]
+ItemB = Annotated[str | None, column("The other item.", "model_b")]
+Outcome = Annotated[
+    str | None,
+    column("model_a, model_b, tie, the winner's name, or a number from 0 (b wins) to 1 (a wins).", "winner"),
+]
+OutcomeValue = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="What another word in that column means, as in DRAW=0.5. Repeat it for more words.",
+        metavar="WORD=X",
+        rich_help_panel=COLUMNS,
+        show_default=False,
+    ),
+]
+Weight = Annotated[str | None, column("How much the row counts.", "1 for every row")]
+Ranking = Annotated[str | None, column("Which ranking the row belongs to.", "ranking")]
+Item = Annotated[str | None, column("The item ranked.", "item")]
+Rank = Annotated[str | None, column("Its place, 1 is best; items that share one are tied.", "rank")]
 
 
 def choice(help: str, metavar: str, default: str | bool = True) -> Any:

@@ -1,11 +1,13 @@
 """Where results go: to standard output as a table, JSON or CSV, and into a folder all together or not at all."""
 
 import contextlib
+import csv
+import io
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,15 @@ def print_table(
         console.print(table)
     # No blanks at the ends of lines, for the sake of those who read them with a program.
     sys.stdout.write("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
+
+
+def to_csv(records: Sequence[Mapping[str, Any]]) -> str:
+    """Records with the same keys as comma-separated text with a header line; None is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(records[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
 
 
 def save_figure(axes: Any, path: Path) -> None:

@@ -6,15 +6,18 @@ from typing import Annotated
 import typer
 
 from scorax.cli import _options as options
-from scorax.cli._options import COLUMNS, choice, column
+from scorax.cli._options import MODEL, choice, column
 from scorax.cli._sampling import sampling
 
 
 class Model(StrEnum):
-    """What a file holds, and so what is fitted to it."""
+    """What is fitted: three models of comparisons, two of rankings."""
 
     BRADLEY_TERRY = "bradley-terry"
+    THURSTONE = "thurstone"
+    GRADED = "graded"
     PLACKETT_LUCE = "plackett-luce"
+    DAVIDSON_LUCE = "davidson-luce"
 
 
 class Method(StrEnum):
@@ -34,6 +37,7 @@ class Ties(StrEnum):
     HALF = "half"
     DAVIDSON = "davidson"
     RAO_KUPPER = "rao-kupper"
+    GLENN_DAVID = "glenn-david"
 
 
 class Scale(StrEnum):
@@ -48,6 +52,7 @@ class OnDisconnected(StrEnum):
 
     RAISE = "raise"
     GHOST = "ghost"
+    FIRTH = "firth"
     LARGEST_COMPONENT = "largest-component"
 
 
@@ -56,14 +61,20 @@ def rank(
         str,
         typer.Argument(
             metavar="FILE",
-            help="CSV, TSV, JSONL or Parquet: a comparison a row, or an item of a ranking a row. - reads CSV or JSONL "
-            "from standard input.",
+            help="CSV, TSV, JSONL or Parquet: a comparison a row, an item of a ranking a row, or with --scores a "
+            "sample a row. - reads CSV or JSONL from standard input.",
             show_default=False,
         ),
     ],
     model: Annotated[
         Model | None,
-        choice("bradley-terry, for comparisons; plackett-luce, for rankings.", "MODEL", "what the columns say"),
+        choice(
+            "Of comparisons: bradley-terry, with logistic noise; thurstone, with normal noise; graded, where outcomes "
+            "are three or more levels evenly from 0 (b much better) to 1 (a much better). Of rankings: plackett-luce, "
+            "without ties; davidson-luce, with ties.",
+            "MODEL",
+            "bradley-terry, or for rankings plackett-luce or davidson-luce",
+        ),
     ] = None,
     method: Annotated[
         Method | None,
@@ -78,10 +89,10 @@ def rank(
     ties: Annotated[
         Ties | None,
         choice(
-            "davidson or rao-kupper give ties a probability of their own; half makes a tie half a win for each side, "
-            "and errors too large.",
+            "davidson or rao-kupper, and for thurstone glenn-david, give ties a probability of their own; half makes "
+            "a tie half a win for each side, and errors too large.",
             "RULE",
-            "davidson if there are ties, else half",
+            "half without ties, else davidson or glenn-david",
         ),
     ] = None,
     prior_precision: Annotated[
@@ -92,30 +103,85 @@ def rank(
         OnDisconnected,
         choice(
             "Of mle, where an item won or lost everything, or groups never met. raise: an error. ghost: every item "
-            "wins and loses half a comparison more, spread over all others. largest-component: rank only the largest "
-            "group that has finite ratings.",
+            "wins and loses half a comparison more, spread over all others. firth: Firth's penalty, which takes out "
+            "the bias of first order; for bradley-terry with --ties half, where all are linked. largest-component: "
+            "rank only the largest group that has finite ratings.",
             "POLICY",
         ),
     ] = OnDisconnected.RAISE,
-    item_a_column: Annotated[str | None, column("One item of the comparison.", "model_a")] = None,
-    item_b_column: Annotated[str | None, column("The other item.", "model_b")] = None,
-    outcome_column: Annotated[
+    features: Annotated[
         str | None,
-        column("model_a, model_b, tie, the winner's name, or a number from 0 (b wins) to 1 (a wins).", "winner"),
-    ] = None,
-    outcome_value: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="What another word in that column means, as in DRAW=0.5. Repeat it for more words.",
-            metavar="WORD=X",
-            rich_help_panel=COLUMNS,
-            show_default=False,
+        choice(
+            "Features of comparisons, such as length,lists: of each, columns length_a and length_b hold what the two "
+            "sides have, and their difference is used, over its root mean square; or one column that changes sign "
+            "when the sides are swapped. Their worth is said on standard error and written to effects.json.",
+            "LIST",
+            False,
         ),
     ] = None,
-    weight_column: Annotated[str | None, column("How much the row counts.", "1 for every row")] = None,
-    ranking_column: Annotated[str | None, column("Which ranking the row belongs to.", "ranking")] = None,
-    item_column: Annotated[str | None, column("The item ranked.", "item")] = None,
-    rank_column: Annotated[str | None, column("Its place, 1 is best.", "rank")] = None,
+    bootstrap: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="N",
+            help="Intervals from N refits to redrawn rows, or with --cluster to redrawn clusters. Asks for --method "
+            "mle.",
+            show_default=False,
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    influence: Annotated[
+        bool,
+        typer.Option(
+            "--influence",
+            help="Also find the fewest votes that change the leader, and the votes that hold it up most; written to "
+            "influence.json, too. Of mle and map; asks for --method mle.",
+            rich_help_panel=MODEL,
+        ),
+    ] = False,
+    scores: Annotated[
+        bool,
+        typer.Option(
+            "--scores",
+            help="FILE is a matrix of scores: a row a sample, a column a system; an empty cell is a missing score. "
+            "Every two systems are compared on every sample, whose comparisons are one cluster.",
+            rich_help_panel=MODEL,
+        ),
+    ] = False,
+    lower_is_better: Annotated[
+        bool,
+        typer.Option("--lower-is-better", help="Of --scores: they are losses or error rates.", rich_help_panel=MODEL),
+    ] = False,
+    item_a_column: options.ItemA = None,
+    item_b_column: options.ItemB = None,
+    outcome_column: options.Outcome = None,
+    outcome_value: options.OutcomeValue = None,
+    weight_column: options.Weight = None,
+    order_column: Annotated[
+        str | None,
+        column(
+            "1 where a came first or played at home, -1 where b did, 0 for neither: what that is worth is estimated, "
+            "and reported as features are.",
+            False,
+        ),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        column(
+            "The judge, voter, prompt or document of the row: rows of one are not independent, so errors are those of "
+            "a clustered sandwich, or with --bootstrap of redrawn clusters. Of mle and map; asks for --method mle.",
+            False,
+            "--cluster",
+            "--judge-column",
+        ),
+    ] = None,
+    ranking_column: options.Ranking = None,
+    item_column: options.Item = None,
+    rank_column: options.Rank = None,
+    sample_column: Annotated[
+        str | None,
+        column("Of --scores: names the sample, and is no system.", "id, sample, question or task, if there is one"),
+    ] = None,
     kernel: options.Chosen = None,
     draws: options.Draws = None,
     warmup: options.Warmup = 500,
@@ -128,7 +194,8 @@ def rank(
     scale: Annotated[
         Scale,
         typer.Option(
-            help="elo: 1000 on average, 400 points for odds of 10 to 1. log: natural-log worth, 0 on average.",
+            help="elo: 1000 on average, 400 points for odds of 10 to 1. log: strengths, 0 on average: natural-log "
+            "worth, or for thurstone standard deviations of the noise.",
             metavar="UNIT",
             rich_help_panel=options.OUTPUT,
         ),
@@ -144,7 +211,7 @@ def rank(
 
     Prints a leaderboard: rating and interval, interval of the rank, probability of being the best, number of
     comparisons. With --out DIR also writes leaderboard.json, leaderboard.csv, leaderboard.png and, but for map and
-    mle, posterior.npz.
+    mle, posterior.npz; effects.json of --features and --order-column, influence.json of --influence.
 
     \b
     [bold]Examples[/bold]
@@ -152,16 +219,23 @@ def rank(
       scorax rank battles.csv --out results    files and a figure, too
       scorax rank games.csv --item-a-column home --item-b-column away
       scorax rank orders.csv                   columns ranking, item, rank
+      scorax rank scores.csv --scores --method mle
+      scorax rank battles.csv --features length --cluster judge --bootstrap 1000
+      scorax rank battles.csv --influence      how few votes hold up the leader?
       scorax rank battles.csv --method mle --format json | jq '.[0]'
       scorax rank battles.csv --target-ess 1000 --time-limit 2h --resume run.npz
       zcat battles.csv.gz | scorax rank - --quiet
     """
     options.check_level(level)
     draw = options.plot_wanted(plot, out)
-    chosen, precision = _settle(method, prior_precision)
+    chosen, precision, asked_by = _settle(
+        method, prior_precision, {"--bootstrap": bootstrap, "--cluster": cluster, "--influence": influence or None}
+    )
+    if lower_is_better and not scores:
+        raise ValueError("--lower-is-better says how to read --scores: add that, or drop it")
     asked = sampling(
         None if method is None and chosen == Method.NUTS else chosen,
-        asked_by=None if method == chosen else "the map that --prior-precision asks for",
+        asked_by=asked_by,
         kernel=kernel,
         draws=draws,
         warmup=warmup,
@@ -182,33 +256,66 @@ def rank(
         "item_b": item_b_column,
         "outcome": outcome_column,
         "weight": weight_column,
+        "order": order_column,
+        "cluster": cluster,
         "ranking": ranking_column,
         "item": item_column,
         "rank": rank_column,
+        "sample": sample_column,
     }
     with computing(quiet=quiet, devices=asked.devices), staged(out) as folder:
-        from scorax.cli import _ranking
+        from scorax.cli import _influence, _ranking, _votes
 
-        settings = _ranking.Settings(chosen, ties, precision, on_disconnected, asked)
-        votes = _ranking.load(file, model, columns, outcome_value or [])
+        settings = _ranking.Settings(chosen, model, ties, precision, on_disconnected, bootstrap, influence, asked)
+        votes = _votes.load(
+            _votes.Source(file, columns, outcome_value or [], _listed(features), lower_is_better),
+            "scores" if scores else _ranking.kind_of(model),
+        )
         ranked = _ranking.infer(votes, settings)
         board = _ranking.leaderboard_of(ranked, scale=scale, level=level)
+        effects = _ranking.effects_of(ranked, level=level, quiet=quiet)
+        found = _influence.influence_of(ranked.fit, ranked.votes) if influence and ranked.fit is not None else None
         status = verdict(ranked.result, ranked.ended, names=ranked.votes.items, quiet=quiet)
-        written = _ranking.write(folder, board, ranked.result, draw=draw) if folder is not None else []
-    _ranking.show(board, format)
+        reports = _ranking.Reports(board, effects, found)
+        written = _ranking.write(folder, reports, ranked.result, draw=draw) if folder is not None else []
+    _ranking.show(reports, format, quiet=quiet)
     if out is not None:
         note(f"wrote {', '.join(written)} to {out}", quiet=quiet)
     return status
 
 
-def _settle(method: Method | None, prior_precision: float | None) -> tuple[Method, float]:
-    """The method, and the precision of the prior of `map`, which only `map` has: giving it asks for `map`."""
-    if prior_precision is None:
-        return method or Method.NUTS, 1.0
+def _listed(names: str | None) -> tuple[str, ...]:
+    """The names in a list with commas."""
+    return () if names is None else tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def _settle(
+    method: Method | None, prior_precision: float | None, asking: dict[str, object]
+) -> tuple[Method, float, str | None]:
+    """The method, the precision of the prior of `map`, and what asked for the method where `--method` did not.
+
+    Only `map` has a precision, and giving it asks for `map`; `asking`, options of `mle` and `map`, ask for `mle`.
+    """
+    given = [name for name, value in asking.items() if value is not None]
+    chosen, asked_by = method, None
+    if prior_precision is not None:
+        chosen = _map_of(method, prior_precision)
+        asked_by = None if method == chosen else "the map that --prior-precision asks for"
+    elif method is None and given:
+        chosen, asked_by = Method.MLE, f"the mle that {given[0]} asks for"
+    if given and chosen not in (Method.MLE, Method.MAP):
+        raise ValueError(f"{given[0]} belongs to --method mle or map, not {chosen}. Drop one.")
+    if "--bootstrap" in given and chosen != Method.MLE:
+        raise ValueError(f"--bootstrap belongs to --method mle, not {chosen}. Drop one.")
+    return chosen or Method.NUTS, 1.0 if prior_precision is None else prior_precision, asked_by
+
+
+def _map_of(method: Method | None, prior_precision: float) -> Method:
+    """`map`, if the method leaves room for it and the precision is one."""
     if not 0 < prior_precision < float("inf"):
         raise ValueError(f"--prior-precision must be a positive number, not {prior_precision:g}")
     if method not in (None, Method.MLE, Method.MAP):
         raise ValueError(
             f"--prior-precision belongs to --method map: {method} infers the scale from the data. Drop one."
         )
-    return Method.MAP, prior_precision
+    return Method.MAP

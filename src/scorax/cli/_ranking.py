@@ -1,46 +1,47 @@
-"""What `scorax rank` computes: votes from a file, strengths from votes, a leaderboard from strengths."""
+"""What `scorax rank` computes: strengths from votes, a leaderboard and reports from strengths."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
+from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
-from scorax.choice import BradleyTerry, Davidson, Leaderboard, PlackettLuce, RaoKupper, leaderboard
+from scorax.choice import BradleyTerry, FirthFit, GlennDavid, Leaderboard, Thurstone, firth, leaderboard
+from scorax.cli import _effects, _influence
 from scorax.cli._chains import draw
+from scorax.cli._effects import Effect
+from scorax.cli._firth import firth_leaderboard
+from scorax.cli._influence import Influence
+from scorax.cli._models import graded_levels, kind_of, model_of
 from scorax.cli._options import Format
 from scorax.cli._output import print_table, save_figure
 from scorax.cli._rank import Method, Model, OnDisconnected, Scale, Ties
-from scorax.cli._reading import read_file
 from scorax.cli._sampling import Sampling
 from scorax.cli._session import note
-from scorax.data import (
-    Comparisons,
-    ConnectivityReport,
-    Rankings,
-    Vocabulary,
-    connectivity,
-    ghost,
-    largest_component,
-)
-from scorax.inference import AbstractModel, Fit, Posterior, fit
+from scorax.cli._votes import Votes
+from scorax.data import ConnectivityReport, Rankings, connectivity, ghost, largest_component
+from scorax.inference import AbstractModel, Bootstrap, Fit, Posterior, bootstrap, fit
 
-_PAIR_MODELS = {Ties.HALF: BradleyTerry, Ties.DAVIDSON: Davidson, Ties.RAO_KUPPER: RaoKupper}
-_OF_COMPARISONS = ("item_a", "item_b", "outcome", "weight")
-_OF_RANKINGS = ("ranking", "item", "rank", "weight")
+__all__ = ["Ranked", "Reports", "Settings", "effects_of", "infer", "kind_of", "leaderboard_of", "show", "write"]
 
 
 class Settings(NamedTuple):
     """The choices of the command line."""
 
     method: Method
+    model: Model | None
     ties: Ties | None
     precision: float
     on_disconnected: OnDisconnected
+    bootstrap: int | None
+    """Number of resamples."""
+    influence: bool
     sampling: Sampling
 
     @property
@@ -49,19 +50,24 @@ class Settings(NamedTuple):
         return self.sampling.quiet
 
 
-class Votes(NamedTuple):
-    """What was read."""
-
-    data: Comparisons | Rankings
-    items: Vocabulary
-
-
 class Ranked(NamedTuple):
     """What was inferred, from which votes (a policy may have changed them)."""
 
-    result: Fit[Any] | Posterior[Any]
+    result: Fit[Any] | Posterior[Any] | Bootstrap[Any] | FirthFit
     votes: Votes
     ended: str = "done"
+    normal_noise: bool = False
+    """Whether strengths are in units of normal noise, not log-odds."""
+    fit: Fit[Any] | None = None
+    """The maximum, also where intervals are those of a bootstrap."""
+
+
+class Reports(NamedTuple):
+    """All that is printed and written."""
+
+    board: Leaderboard
+    effects: tuple[Effect, ...]
+    influence: Influence | None
 
 
 class PinnedScale(eqx.Module):
@@ -76,68 +82,74 @@ class PinnedScale(eqx.Module):
             return self.model.prior()
 
 
-def load(file: str, model: Model | None, columns: Mapping[str, str | None], outcome_values: Sequence[str]) -> Votes:
-    """Votes from a file, as comparisons or as rankings; `columns` are those that the user named."""
-    named: dict[str, Any] = {role: column for role, column in columns.items() if column is not None}
-    meanings = dict(map(_meaning, outcome_values))
-    frame = read_file(file)
-    model = _model_of_columns(frame.columns, named) if model is None else model
-    known = _OF_COMPARISONS if model == Model.BRADLEY_TERRY else _OF_RANKINGS
-    foreign = [role for role in named if role not in known]
-    if foreign:
-        raise ValueError(f"--{foreign[0].replace('_', '-')}-column does not belong to --model {model}")
-    if model == Model.PLACKETT_LUCE:
-        return Votes(*Rankings.from_frame(frame, **named))
-    return Votes(*Comparisons.from_frame(frame, **named, outcomes=meanings))
-
-
-def _meaning(text: str) -> tuple[str, float]:
-    word, _, number = text.rpartition("=")
-    try:
-        return word, float(number)
-    except ValueError:
-        raise ValueError(f"--outcome-value is WORD=NUMBER, such as DRAW=0.5, not {text!r}") from None
-
-
-def _model_of_columns(present: list[str], named: Mapping[str, Any]) -> Model:
-    """Rankings if the user named their columns, or the file has them; comparisons if not."""
-    own = ("ranking", "item", "rank")
-    if set(named) & set(own) or set(own) <= set(present):
-        return Model.PLACKETT_LUCE
-    return Model.BRADLEY_TERRY
-
-
 def infer(votes: Votes, settings: Settings) -> Ranked:
     """Strengths by the chosen method."""
+    votes = graded_levels(votes, settings.model)
     report = connectivity(votes.data, len(votes.items))
     _refuse_never_compared(votes, report)
     if settings.method == Method.MLE and not report.strong:
+        if settings.on_disconnected == OnDisconnected.FIRTH:
+            return _penalised(votes, report, settings)
         votes = _with_finite_maximum(votes, report, settings)
-    model = _model(votes, settings)
+    model = model_of(votes, settings.model, settings.ties, settings.method)
     model.check(votes.data)
     note(f"{_describe(votes)}: {type(model).__name__}, {settings.sampling.method}", quiet=settings.quiet)
     if not report.weak and settings.method != Method.MLE:
         note("some groups of items never met: only the prior orders one group against another", quiet=settings.quiet)
-    if settings.method == Method.MLE:
-        return Ranked(fit(model, votes.data), votes)
+    if settings.method in (Method.MLE, Method.MAP):
+        return _fitted(model, votes, settings)
+    if votes.of_samples:
+        text = "comparisons of one sample are taken as independent: --method mle takes each sample as a cluster"
+        note(text, quiet=settings.quiet)
+    posterior, ended = draw(model, votes.data, settings.sampling)
+    return Ranked(posterior, votes, ended, _normal(model))
+
+
+def _fitted(model: AbstractModel[Any], votes: Votes, settings: Settings) -> Ranked:
+    """The maximum, or refits to redrawn votes beside it; errors by the sandwich where there are clusters."""
+    prior = None
     if settings.method == Method.MAP:
         prior = PinnedScale(model, jnp.asarray(settings.precision**-0.5))
-        return Ranked(fit(model, votes.data, prior=prior), votes)
-    posterior, ended = draw(model, votes.data, settings.sampling)
-    return Ranked(posterior, votes, ended)
+    found, cluster = fit(model, votes.data, prior=prior), votes.data.cluster
+    if settings.bootstrap is None:
+        found = found if cluster is None else found.robust(cluster)
+        return Ranked(found, votes, normal_noise=_normal(model), fit=found)
+    key = jax.random.key(settings.sampling.seed)
+    draws = bootstrap(found.model, votes.data, key=key, n_resamples=settings.bootstrap, cluster=cluster)
+    if draws.failed:
+        note(
+            f"{draws.failed} of {settings.bootstrap} resamples have no finite ratings and are left out, which makes "
+            "intervals too narrow if they are many",
+            quiet=settings.quiet,
+        )
+    return Ranked(draws, votes, normal_noise=_normal(model), fit=found)
 
 
-def _model(votes: Votes, settings: Settings) -> AbstractModel[Any]:
-    if isinstance(votes.data, Rankings):
-        if settings.ties is not None:
-            raise ValueError("--ties is for comparisons; rankings have no ties")
-        return PlackettLuce.init(len(votes.items))
-    outcome = np.asarray(votes.data.outcome)
-    tied, hard = bool((outcome == 0.5).any()), bool(np.isin(outcome, (0.0, 0.5, 1.0)).all())
-    ties = settings.ties or (Ties.DAVIDSON if tied and hard else Ties.HALF)
-    if ties != Ties.HALF and not tied and settings.method == Method.MLE:
-        raise ValueError(f"there are no ties, so --ties {ties} has nothing to estimate: use --ties half")
-    return _PAIR_MODELS[ties].init(len(votes.items))
+def _normal(model: AbstractModel[Any]) -> bool:
+    return isinstance(model, Thurstone | GlennDavid)
+
+
+def _penalised(votes: Votes, report: ConnectivityReport, settings: Settings) -> Ranked:
+    """By Firth's penalty, where it applies."""
+    data: Any = votes.data
+    model = model_of(votes, settings.model, settings.ties, settings.method)
+    if not isinstance(model, BradleyTerry) or data.order is not None or data.features is not None:
+        raise ValueError(
+            "--on-disconnected firth is for --model bradley-terry with --ties half, without features and order. Use "
+            "these, or --on-disconnected ghost."
+        )
+    if not report.weak:
+        raise ValueError(
+            "the items fall into groups that never met, which no penalty compares: use --method nuts, or "
+            "--on-disconnected ghost or largest-component"
+        )
+    if settings.bootstrap is not None or settings.influence or data.cluster is not None:
+        raise ValueError(
+            "--on-disconnected firth has model-based errors only: drop --bootstrap, --cluster, --influence and "
+            "--scores, or use --prior-precision 1 instead"
+        )
+    note(f"{_describe(votes)}: {type(model).__name__}, Firth's penalty", quiet=settings.quiet)
+    return Ranked(firth(data, len(votes.items)), votes)
 
 
 def _refuse_never_compared(votes: Votes, report: ConnectivityReport) -> None:
@@ -154,9 +166,14 @@ def _with_finite_maximum(votes: Votes, report: ConnectivityReport, settings: Set
     # One policy for both containers, which a type checker cannot follow through a union.
     data: Any = votes.data
     if settings.on_disconnected == OnDisconnected.GHOST:
-        return Votes(ghost(data, len(votes.items)), votes.items)
+        if settings.bootstrap is not None:
+            raise ValueError(
+                "--bootstrap redraws votes, and those that --on-disconnected ghost adds are none. Drop --bootstrap, or "
+                "use --on-disconnected largest-component."
+            )
+        return votes._replace(data=ghost(data, len(votes.items)))
     if settings.on_disconnected == OnDisconnected.LARGEST_COMPONENT:
-        kept = Votes(*largest_component(data, votes.items))
+        kept = _largest(votes)
         note(
             f"ranking the {len(kept.items)} of {len(votes.items)} items that have finite ratings", quiet=settings.quiet
         )
@@ -165,6 +182,17 @@ def _with_finite_maximum(votes: Votes, report: ConnectivityReport, settings: Set
     raise ValueError(
         f"{reason}\nUse --method nuts (a prior keeps them finite), --prior-precision 0.1, or --on-disconnected ghost."
     )
+
+
+def _largest(votes: Votes) -> Votes:
+    """The largest group that has finite ratings."""
+    data: Any = votes.data
+    # Clusters stay with their rows, and so tell which rows stayed.
+    numbered = dataclasses.replace(data, cluster=jnp.arange(len(votes.row), dtype=jnp.int32))
+    kept, items = largest_component(numbered, votes.items)
+    rows = np.asarray(kept.cluster)
+    cluster = None if data.cluster is None else data.cluster[rows]
+    return votes._replace(data=dataclasses.replace(kept, cluster=cluster), items=items, row=votes.row[rows])
 
 
 def _describe(votes: Votes) -> str:
@@ -178,13 +206,52 @@ def _describe(votes: Votes) -> str:
 
 def leaderboard_of(ranked: Ranked, *, scale: Scale, level: float) -> Leaderboard:
     """The leaderboard of what was inferred."""
-    return leaderboard(ranked.result, ranked.votes.data, names=ranked.votes.items, scale=str(scale), level=level)
+    result, votes = ranked.result, ranked.votes
+    if isinstance(result, FirthFit):
+        return firth_leaderboard(result, votes, scale=str(scale), level=level)
+    board = leaderboard(result, votes.data, names=votes.items, scale=str(scale), level=level)
+    return _at_normal_odds(board) if ranked.normal_noise and scale == Scale.ELO else board
 
 
-def write(folder: Path, board: Leaderboard, result: Fit[Any] | Posterior[Any], *, draw: bool) -> list[str]:
+def _at_normal_odds(board: Leaderboard) -> Leaderboard:
+    """Ratings of normal noise stretched so that 400 points are odds of 10 to 1 again."""
+    stretch, centre = float(np.log(10) / ndtri(10 / 11)), 1000.0
+
+    def stretched(x: float) -> float:
+        return centre + stretch * (x - centre)
+
+    rows = tuple(
+        dataclasses.replace(
+            row,
+            rating=stretched(row.rating),
+            std_error=stretch * row.std_error,
+            lower=stretched(row.lower),
+            upper=stretched(row.upper),
+        )
+        for row in board
+    )
+    return Leaderboard(rows, board.level, board.scale)
+
+
+def effects_of(ranked: Ranked, *, level: float, quiet: bool) -> tuple[Effect, ...]:
+    """What features and coming first are worth; also said beside the results."""
+    if isinstance(ranked.result, FirthFit):
+        return ()
+    effects = _effects.effects_of(ranked.result, ranked.votes.features, level=level)
+    for line in _effects.describe(effects, level):
+        note(line, quiet=quiet)
+    return effects
+
+
+def write(folder: Path, reports: Reports, result: Any, *, draw: bool) -> list[str]:
     """Write everything that was found into `folder`; returns the names of the files."""
+    board = reports.board
     (folder / "leaderboard.json").write_text(board.to_json() + "\n", encoding="utf-8")
     (folder / "leaderboard.csv").write_text(board.to_csv(), encoding="utf-8")
+    if reports.effects:
+        (folder / "effects.json").write_text(_effects.to_json(reports.effects) + "\n", encoding="utf-8")
+    if reports.influence is not None:
+        (folder / "influence.json").write_text(_influence.to_json(reports.influence) + "\n", encoding="utf-8")
     if draw:
         from scorax.plot import plot_leaderboard
 
@@ -194,11 +261,16 @@ def write(folder: Path, board: Leaderboard, result: Fit[Any] | Posterior[Any], *
     return sorted(path.name for path in folder.iterdir())
 
 
-def show(board: Leaderboard, format: Format) -> None:
-    """Print the leaderboard to standard output."""
+def show(reports: Reports, format: Format, *, quiet: bool) -> None:
+    """Print the leaderboard to standard output, and what holds it up below a table, else beside the results."""
+    lines = [] if reports.influence is None else _influence.describe(reports.influence)
     if format == Format.JSON:
-        print(board.to_json())
+        print(reports.board.to_json())
     elif format == Format.CSV:
-        print(board.to_csv(), end="")
+        print(reports.board.to_csv(), end="")
     else:
-        print_table(*board.cells())
+        print_table(*reports.board.cells())
+        print(*lines and ["", *lines], sep="\n", end="\n" if lines else "")
+        return
+    for line in lines:
+        note(line, quiet=quiet)

@@ -8,7 +8,6 @@ _WORDS = (
     (r"(?<![/'\w])item_([ab])(?![/'\w])(=\.\.\.)?", r"--item-\1-column"),
     (r"\b(outcome|weight|item|judge|label|candidate|gold|ranking|rank)=\.\.\.", r"--\1-column"),
     (r"\blevels=(\[\.\.\.\]|\.\.\.)", "--levels"),
-    (r"\bUse BradleyTerry\b", "Use --ties half"),
     # Where a run in a file differs: digests say nothing to people, and some settings follow from others.
     (r"\bprecondition \(\w+ there, \w+ now\), ", ""),
     (r"\b(model and prior|data) \(\w+ there, \w+ now\)", r"\1"),
@@ -21,6 +20,15 @@ _WORDS = (
         r"method='laplace' integrates the parameters .* write the prior in its centred form, or use method='nuts'",
         "There is no Laplace approximation under this prior to propose from: use --kernel nuts",
     ),
+    (
+        r"; scorax\.data\.connectivity\(data, n_items\) says which\. Give a prior .* to keep the estimates finite\.",
+        ". Use --method nuts or map: a prior keeps them finite.",
+    ),
+    (r"Use method='bayesian', or a prior\.", "Use --prior-precision 1, or --method nuts, instead of --bootstrap."),
+    (r"use DavidsonLuce, or break them at random .*$", "use --model davidson-luce"),
+    (r"time=\.\.\.", "--time-column"),
+    (r": np\.floor\(time / length\)\.", ", such as days."),
+    (r"or use BradleyTerry for soft labels", "or use --ties half for soft labels"),
     (r"method='(hmc|chees|mclmc|adjusted_mclmc|meads|laplace_metropolis)'", r"--kernel \1"),
     (r"--kernel (adjusted|laplace)_", r"--kernel \1-"),
     (r"method='(\w+)'", r"--method \1"),

@@ -76,7 +76,7 @@ class Matches(AbstractRows):
                    [1, 2, 3]], dtype=int32)
         """
         ids, filled = _places(members, where)
-        present = filled.any(2)
+        present = np.any(filled, axis=2, keepdims=False)
         refuse(present.sum(1) < 2, "a match has fewer than two teams", "Drop these rows.")
         ids = to_id_array("members", np.where(filled, ids, 0), n_items)
         _refuse_repeats(ids, filled)
