@@ -8,6 +8,7 @@ from benchmarks import (  # noqa: F401
     _judges,
     _posteriors,
     _rankings,
+    _ratings,
     _score_matching,
 )
 from benchmarks._row import ROWS, Row

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from scorax.choice import bradley_terry_log_prob
-from scorax.choice._ratings import Elo, EloState, elo_permuted
+from scorax.choice import Elo, EloState, bradley_terry_log_prob, elo_permuted
 from scorax.choice._ratings._elo import random_order
 from scorax.choice._ratings._elo_scan import play_in_order
 from scorax.data import Comparisons

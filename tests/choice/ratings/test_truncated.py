@@ -12,14 +12,15 @@ MARGIN = [0.01, 0.3, 2.0]
 GRID = tuple(np.array([(t, m) for t in T for m in MARGIN]).T)
 
 
-@jax.jit
+corrected = jax.jit(correction)
+
+
 def win(t, margin):
-    return correction(t, margin, jnp.zeros(t.shape, bool))
+    return corrected(t, margin, jnp.zeros(t.shape, bool))
 
 
-@jax.jit
 def draw(t, margin):
-    return correction(t, margin, jnp.ones(t.shape, bool))
+    return corrected(t, margin, jnp.ones(t.shape, bool))
 
 
 BOTH = pytest.mark.parametrize("f", [win, draw], ids=["win", "draw"])
