@@ -21,9 +21,12 @@ from scorax.numerics._resampling import (
     stratified_indices,
     systematic_indices,
 )
+from scorax.numerics._state_space import SmoothedSeries, StateSpaceSeries, smooth_series
 from scorax.numerics._ternary import from_ternary, to_ternary
 
 __all__ = [
+    "SmoothedSeries",
+    "StateSpaceSeries",
     "available_dtype",
     "decayed_sum",
     "from_ternary",
@@ -43,6 +46,7 @@ __all__ = [
     "most_negative",
     "multinomial_indices",
     "residual_indices",
+    "smooth_series",
     "solve_laplacian",
     "stratified_indices",
     "suffix_logsumexp",
