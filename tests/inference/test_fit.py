@@ -191,7 +191,7 @@ def test_clusters_need_an_id_for_every_row(result):
         (
             Davidson.init(3),
             Comparisons.from_arrays([0, 1], [1, 2], [0.3, 1.0]),
-            "outcomes must be 0, 0.5 or 1; 1 are not",
+            "outcome is none of those that Davidson knows",
         ),
         (BradleyTerry.init(4), battles().table(3), "table is of 3 items, the model of 4"),
     ],
