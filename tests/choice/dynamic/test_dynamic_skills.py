@@ -23,6 +23,7 @@ from scorax.choice._dynamic import (
     skill_histories,
 )
 from scorax.choice._dynamic._histories import as_histories
+from scorax.choice._dynamic._observations import tilted
 from scorax.data import Comparisons
 
 ORACLE = pathlib.Path(__file__).parents[2] / "oracles" / "choice" / "kickscore.json"
@@ -152,10 +153,25 @@ def test_single_precision_compiled_and_batched(logit):
 
         found = batch(jnp.stack([data.weight, 2 * data.weight]))
         assert found.mean.dtype == jnp.float32
-        # The iteration stops at 7e-5 standard deviations.
+        # The iteration stops at changes of 3e-4 standard deviations.
         np.testing.assert_allclose(found.mean[0], exact.mean, atol=1e-3)
         np.testing.assert_allclose(found.std[0], exact.std, atol=1e-3)
         np.testing.assert_allclose(found.log_evidence[0], exact.log_evidence, atol=1e-3)
+
+
+def test_moments_are_exact(x64):
+    """Against a fine grid; Newton alone leaps to and fro where the mean is -15 and the variance 100."""
+    mean, variance = (x.reshape(-1) for x in np.meshgrid([-15.0, 0.0, 10.0], [1.0, 10.0, 100.0]))
+    found = jax.jit(lambda m, v: tilted(jax.nn.log_sigmoid, m, v, 64))(jnp.asarray(mean), jnp.asarray(variance))
+    d = np.linspace(-1, 1, 100_001)[:, None] * 14 * np.sqrt(variance) + mean
+    weight = expit(d) * norm.pdf(d, mean, np.sqrt(variance))
+    total = weight.sum(0)
+    middle = (weight * d).sum(0) / total
+    spread = (weight * (d - middle) ** 2).sum(0) / total
+    expected = np.log(total * (d[1] - d[0])), (middle - mean) / variance, (spread / variance - 1) / variance
+    error = np.abs(np.stack(found) - np.stack(expected)).max(0)
+    # By variance, what the nodes that are this wide leave.
+    assert (error < np.select([variance == 1, variance == 10], [1e-9, 1e-7], 1e-3)).all()
 
 
 def textbook(pairs, cov, sweeps=60):
@@ -278,6 +294,18 @@ def test_the_evidence_has_the_derivatives_of_its_value(logit):
     np.testing.assert_allclose(gradient.scale, (by_scale[0] - by_scale[1]) / (2 * step), atol=1e-7)
 
 
+def test_one_comparison_is_exact(x64):
+    """No circle: mean, variance and evidence are those of a number seen through both skills."""
+    data = Comparisons.from_arrays([0], [1], [1.0], time=[0.0])
+    skills = dynamic_score_skills(data, jnp.asarray([3.0]), 2, Constant(2.0), noise_variance=0.5)
+    np.testing.assert_allclose(skills.mean[:, 0], [2 * 3 / 4.5, -2 * 3 / 4.5], rtol=1e-7)
+    np.testing.assert_allclose(skills.std[:, 0] ** 2, 2 - 4 / 4.5, rtol=1e-7)
+    np.testing.assert_allclose(skills.log_evidence, norm.logpdf(3.0, 0, 4.5**0.5), rtol=1e-7)
+    ahead = skills.win_probability(jnp.asarray(0), jnp.asarray(1), jnp.asarray(9.0))
+    spread = (2 * (2 - 4 / 4.5) + 0.5) ** 0.5
+    np.testing.assert_allclose(ahead, norm.cdf(4 * 3 / 4.5 / spread), rtol=1e-7)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["ep", "laplace"])
 def test_all_results_have_implicit_derivatives(method, x64):
@@ -300,8 +328,9 @@ def test_all_results_have_implicit_derivatives(method, x64):
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_drifting_skill_is_recovered():
-    """Twelve items, two of which change places; four seeds gave errors of .27 to .31 and coverages of .93 to .97."""
+    """Two of twelve items change places. Six seeds: errors .17 to .24, coverage from .98 on, gains from 83 on."""
     rng = np.random.default_rng(0)
     k, n = 12, 3000
     a = rng.integers(0, k, n)
@@ -321,11 +350,11 @@ def test_a_drifting_skill_is_recovered():
     actual = truth(np.arange(k)[:, None], at[None, :])
     level = (np.asarray(mean) - actual).mean(0)
     error = np.asarray(mean) - actual - level
-    assert np.sqrt((error**2).mean()) < 0.4
-    assert (np.abs(error) < 1.96 * np.asarray(std)).mean() > 0.88
+    assert np.sqrt((error**2).mean()) < 0.3
+    assert (np.abs(error) < 1.96 * np.asarray(std)).mean() > 0.94
     # Skills that cannot move miss the change, and the evidence says so.
     fixed = dynamic_skills(data, k, Constant(1.0) + Matern32(1e-6, 30.0))
-    assert moving.log_evidence > fixed.log_evidence + 20
+    assert moving.log_evidence > fixed.log_evidence + 50
 
 
 def test_lopsided_data_settle_or_say_so():

@@ -48,7 +48,7 @@ class Sum(AbstractSkillKernel):
     """The sum of independent processes, what `+` makes of kernels.
 
     Example:
-        >>> from scorax.choice._dynamic import Constant, Exponential
+        >>> from scorax.choice import Constant, Exponential
         >>> kernel = Constant(1.0) + Exponential(2.0, 5.0)
         >>> kernel.covariance(jnp.array(0.0), jnp.array(5.0)).round(4)  # 1 + 2 / e
         Array(1.7358, dtype=float32)

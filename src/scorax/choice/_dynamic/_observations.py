@@ -128,7 +128,7 @@ def _mode_and_width(
         promised = mean + variance * slope
         low, high = jnp.maximum(low, jnp.minimum(d, promised)), jnp.minimum(high, jnp.maximum(d, promised))
         newton = d + (promised - d) / (1 - variance * bend)
-        inside = (newton >= low) & (newton <= high)
+        inside = (newton > low) & (newton < high)
         return jnp.where(inside, newton, (low + high) / 2), low, high, bend
 
     far = jnp.full_like(mean, jnp.inf)

@@ -155,7 +155,7 @@ def settle(problem: Problem, tol: float | None, max_sweeps: Int[Array, ""]) -> S
         Sites(nothing, nothing),
         (2, *nothing.shape),
         allowed=lambda sites: Sites(jnp.maximum(sites.precision, 0), sites.shift),
-        tol=float(jnp.finfo(nothing.dtype).eps) ** 0.6 if tol is None else tol,
+        tol=float(jnp.finfo(nothing.dtype).eps) ** 0.5 if tol is None else tol,
         max_steps=max_sweeps,
     )
     return Settled(_at_rest(problem, end.x), end.converged, end.steps)

@@ -37,7 +37,7 @@ class DynamicSkills(eqx.Module):
         """Means and standard deviations of all skills at any times: between, before and after the comparisons.
 
         Example:
-            >>> from scorax.choice._dynamic import Matern32, dynamic_skills
+            >>> from scorax.choice import Matern32, dynamic_skills
             >>> games = sx.data.Comparisons.from_arrays([0, 0, 0], [1, 1, 1], [1.0, 0.5, 0.0], time=[0.0, 5.0, 10.0])
             >>> mean, std = dynamic_skills(games, 2, Matern32(1.0, 5.0)).predict(jnp.array([0.0, 5.0, 1000.0]))
             >>> mean[0].round(2) + 0  # won, then lost; nothing is known of the far future
