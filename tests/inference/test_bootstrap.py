@@ -90,7 +90,7 @@ def test_nothing_left_is_an_error():
 def test_data_that_do_not_fit_the_model_are_refused(battles, clustered):
     # The refits are compiled, where a gather out of range would be silent.
     cluster = battles.cluster if clustered else None
-    with pytest.raises(ValueError, match="item id of 2 or more"):
+    with pytest.raises(ValueError, match="item id is 2 or more"):
         bootstrap(BradleyTerry.init(2), battles, key=jax.random.key(0), n_resamples=3, cluster=cluster)
 
 
