@@ -88,7 +88,7 @@ def _(data: Periods) -> int | None:
 @functools.singledispatch
 def as_periods(data: Any) -> Periods:
     """The data grouped by period."""
-    raise NotImplementedError(type(data).__name__)
+    raise TypeError(f"no games in {type(data).__name__}")
 
 
 @as_periods.register

@@ -120,7 +120,7 @@ class AbstractSkillSystem(AbstractRatingSystem[SkillState]):
 @functools.singledispatch
 def as_matches(data: Any) -> Matches:
     """Comparisons as matches of two, matches as they are."""
-    raise NotImplementedError(type(data).__name__)
+    raise TypeError(f"no matches in {type(data).__name__}")
 
 
 @as_matches.register
