@@ -7,9 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scorax.choice import BradleyTerry, PlackettLuce, leaderboard, rating
-from scorax.data import Comparisons, Rankings
-from scorax.inference import bootstrap, fit
+from scorax.choice import (
+    BradleyTerry,
+    PlackettLuce,
+    PlackettLuceMixture,
+    Structured,
+    Thurstone,
+    ep_pairwise,
+    firth,
+    leaderboard,
+    rating,
+)
+from scorax.choice._leaderboard import appearances
+from scorax.data import Choices, Comparisons, Matches, PairCounts, Rankings, WithItemFeatures
+from scorax.inference import Bootstrap, bootstrap, fit
 
 KEYS = ["item", "rating", "theta", "std_error", "lower", "upper"]
 KEYS += ["rank", "rank_lower", "rank_upper", "p_best", "comparisons"]
@@ -77,6 +88,49 @@ def test_rankings_count_the_lists_an_item_was_on():
     lists = Rankings.from_orders([[0, 1], [1, 0], [0, 2], [2, 0], [1, 2], [0, 1, 2]], n_items=3)
     board = leaderboard(fit(PlackettLuce.init(3), lists), lists, names=NAMES)
     assert {row.item: row.comparisons for row in board} == {"alpha": 5, "<beta>": 4, "gamma": 4}
+
+
+def test_odds_of_ten_to_one_are_four_hundred_points_whatever_the_noise(dtype):
+    table = PairCounts.from_arrays([[0.0, 10.0], [1.0, 0.0]])
+    for model in (BradleyTerry.init(2), Thurstone.init(2), Thurstone.init(2, link="cauchit")):
+        board = leaderboard(fit(model, table), table, names=("first", "second"))
+        np.testing.assert_allclose(board[0].rating - board[1].rating, 400.0, rtol=1e3 * jnp.finfo(dtype).eps)
+
+
+def test_penalised_and_gaussian_results_make_boards(battles):
+    table = battles.table(3)
+    for found in (firth(table), ep_pairwise(table, prior_precision=1e-2)):
+        board = leaderboard(found, table, names=NAMES)
+        assert [row.item for row in board] == ["alpha", "<beta>", "gamma"]
+        # Half a vote to every pair, or a weak prior, moves 40 votes a pair by less than a tenth of an error.
+        usual = leaderboard(fit(BradleyTerry.init(3), table), table, names=NAMES)
+        np.testing.assert_allclose([r.std_error for r in board], [r.std_error for r in usual], rtol=0.1)
+        np.testing.assert_allclose(sum(row.theta for row in board), 0.0, atol=1e-5)
+
+
+def test_items_are_ordered_by_what_their_features_say(battles):
+    data = WithItemFeatures.from_arrays(battles, [3.0, 1.0, 0.0])
+    result = fit(Structured.init(BradleyTerry.init(3), 1), data)
+    board = leaderboard(result, data, names=NAMES, scale="log")
+    slope = float(result.model.coefficient[0])
+    np.testing.assert_allclose([row.theta for row in board], slope * np.array([5 / 3, -1 / 3, -4 / 3]), rtol=1e-5)
+    # All that is uncertain is the slope.
+    errors = float(result.std_error.coefficient[0]) * np.array([5 / 3, 1 / 3, 4 / 3])
+    np.testing.assert_allclose([row.std_error for row in board], errors, rtol=1e-4)
+
+
+def test_choices_and_matches_count_what_was_there():
+    choices = Choices.from_arrays([[0, 1, 2], [1, 0, 0]], where=[[True] * 3, [True, True, False]], count=[2, 1])
+    matches = Matches.from_lists([[[0, 1], [2]], [[2], [1]]])
+    np.testing.assert_array_equal(appearances(choices, 3), [3, 3, 2])
+    np.testing.assert_array_equal(appearances(matches, 3), [1, 2, 2])
+
+
+def test_a_mixture_has_no_one_leaderboard():
+    model = PlackettLuceMixture.init(3, 2, key=jax.random.key(0))
+    draws = Bootstrap(jax.tree.map(lambda x: x[None], model), 0)
+    with pytest.raises(ValueError, match="strengths of its own"):
+        leaderboard(draws, Rankings.from_orders([[0, 1, 2]]), names=NAMES)
 
 
 def test_writes_json_csv_text_and_html_that_read_back(result, battles):

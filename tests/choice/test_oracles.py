@@ -11,7 +11,7 @@ import numpyro.distributions as dist
 import pytest
 
 from scorax.choice import BradleyTerry, Davidson, PlackettLuce, Thurstone
-from scorax.data import Comparisons, Rankings
+from scorax.data import Comparisons, Rankings, inverse_propensity
 from scorax.inference import fit, iid_prior, log_likelihood
 
 FOLDER = pathlib.Path(__file__).parents[1] / "oracles" / "choice"
@@ -72,6 +72,30 @@ def test_sandwich_as_arena_rank():
     np.testing.assert_allclose(rating.value, reference["plain"]["ratings"], atol=1e-4)
     # arena-rank adds 1e-5 of the number of rows to the Hessian: 3e-4 of a variance.
     np.testing.assert_allclose(jnp.diagonal(rating.covariance), reference["plain"]["variances"], rtol=1e-3)
+
+
+def test_every_pair_alike_as_arena_rank():
+    reference = oracle("bt_arena_rank")
+    data = Comparisons.from_arrays(reference["a"], reference["b"], np.asarray(reference["outcome"]))
+    result = fit(BradleyTerry.init(reference["n"]), data.reweight(inverse_propensity(data))).robust()
+    points = 400 / math.log(10)
+    rating = result.map(lambda model: 1000 + points * model.strength)
+    np.testing.assert_allclose(rating.value, reference["reweighted_min50"]["ratings"], atol=1e-4)
+    # With weights of 1/50 at most, its 1e-5 a row is a fiftieth of what it is without, against the Hessian's mean.
+    np.testing.assert_allclose(jnp.diagonal(rating.covariance), reference["reweighted_min50"]["variances"], rtol=1e-3)
+
+
+def test_style_with_a_penalty_as_arena_rank():
+    reference = oracle("bt_arena_rank")
+    columns = {"features": np.asarray(reference["features"])}
+    data = Comparisons.from_arrays(reference["a"], reference["b"], np.asarray(reference["outcome"]), **columns)
+    start = BradleyTerry.init(reference["n"], n_features=2)
+    # Its objective is a mean: the penalty of 0.01 is one of 0.01 n on the sum, and strengths have none.
+    of_coefficient = dist.Normal(0.0, (0.01 * len(reference["a"])) ** -0.5)
+    prior = iid_prior(start, {"strength": dist.Normal(0.0, 1e4), "coefficient": of_coefficient})
+    model, expected = fit(start, data, prior=prior).model, reference["contextual_reg0.01"]
+    np.testing.assert_allclose(1000 + 400 / math.log(10) * model.strength, expected["ratings"], atol=1e-4)
+    np.testing.assert_allclose(model.coefficient, expected["coeffs"], atol=1e-6)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 from numpyro import handlers
 
 from scorax.choice import BradleyTerry
-from scorax.inference import Newton, iid_prior
+from scorax.data import Comparisons
+from scorax.inference import Newton, fit, iid_prior
 from scorax.inference._marginal_mode import Hierarchy
 from scorax.inference._newton_cg import _steihaug, newton_cg
 from scorax.inference._posterior_problem import posterior_problem
@@ -78,6 +79,38 @@ def test_a_maximum_at_infinity_is_no_maximum():
     flat = handlers.condition(model.prior, {"scale": jnp.asarray(1e10, dtype)})
     problem, _ = posterior_problem(model, always, flat)
     assert not newton_cg(problem, problem.start, max_steps=20).converged
+
+
+@pytest.mark.parametrize("name", ["Davidson with order and features", "PlackettLuce of tops"])
+def test_fits_of_many_parameters_are_those_of_few(name, x64):
+    """Estimate, certificate and implicit derivative, where no Hessian is formed."""
+    case = NAMED[name]
+    model, data = case.template(float), simulated(case, float)
+    sparing = dataclasses.replace(type(model).solver, largest_dense=2)
+    prior = handlers.condition(model.prior, {"scale": jnp.ones(())})
+
+    @eqx.filter_jit
+    def slope(solver):
+        def first(weight):
+            result = fit(model, data.reweight(weight), prior=prior, solver=solver)
+            return jax.tree.leaves(result.model)[0][0], result
+
+        return jax.grad(first, has_aux=True)(data.weight)
+
+    (expected, dense), (found, sparse) = slope(type(model).solver), slope(sparing)
+    assert sparse.diagnostics.converged
+    for ours, theirs in zip(jax.tree.leaves(sparse.model), jax.tree.leaves(dense.model), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-8)
+    np.testing.assert_allclose(sparse.log_likelihood, dense.log_likelihood, rtol=1e-12)
+    # Conjugate gradients stop at the 3/4 power of the rounding error.
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+def test_what_runs_to_infinity_is_said_to():
+    battles = Comparisons.from_arrays([0, 0, 1, 2, 1], [1, 2, 2, 1, 2], [1.0, 1.0, 1.0, 1.0, 0.0])
+    sparing = dataclasses.replace(BradleyTerry.solver, largest_dense=2)
+    with pytest.raises(ValueError, match="no finite maximum: strength"):
+        fit(BradleyTerry.init(3), battles, solver=sparing)
 
 
 @pytest.mark.parametrize("curvature", [[3.0, 1.0, 0.2], [3.0, -1.0, 0.2], [-1.0, -2.0, -3.0]])

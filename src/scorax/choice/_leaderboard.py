@@ -6,19 +6,24 @@ import functools
 import io
 import json
 import math
+import statistics
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from scorax.data import Comparisons, PairCounts, Rankings
+from scorax.choice._estimators import GaussianPosterior
+from scorax.choice._models import GlennDavid, PlackettLuceMixture, Structured, Thurstone
+from scorax.choice._strengths import StrengthAtFeatures, has_draws, normal_draws, strength_draws, strength_of, strengths
+from scorax.choice._uncertainty import FirthFit
+from scorax.data import Choices, Comparisons, Matches, PairCounts, Rankings, WithItemFeatures
 from scorax.inference import Bootstrap, Fit, Posterior
 from scorax.stats import rank_summary
 
-_POINTS_PER_LOG_ODDS = 400 / math.log(10)
+_POINTS = 400.0
+"""For odds of 10 to 1."""
 _CENTRE = 1000.0
 # Draws from the normal approximation of a fit: enough for two digits of a probability.
 _FIT_DRAWS = 10_000
@@ -33,7 +38,7 @@ def rating(strength: Float[Array, "*s"]) -> Float[Array, "*s"]:
 
     Source: Elo (1978), "The Rating of Chessplayers, Past and Present".
     """
-    return _CENTRE + _POINTS_PER_LOG_ODDS * strength
+    return _CENTRE + _POINTS / math.log(10) * strength
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +48,7 @@ class LeaderboardRow:
     item: str
     rating: float
     theta: float
-    """Strength: natural-log worth, mean zero over items."""
+    """Strength, mean zero over items: natural-log worth, or in units of the noise where that is not logistic."""
     std_error: float
     """Of the rating (posterior or bootstrap standard deviation, or from the information)."""
     lower: float
@@ -130,8 +135,8 @@ class Leaderboard:
 
 
 def leaderboard(
-    result: Fit[Any] | Posterior | Bootstrap,
-    data: Comparisons | PairCounts | Rankings,
+    result: Fit[Any] | FirthFit | GaussianPosterior | Posterior[Any] | Bootstrap[Any],
+    data: Comparisons | PairCounts | Rankings | Choices | Matches | WithItemFeatures,
     *,
     names: Sequence[str],
     scale: str = "elo",
@@ -139,18 +144,22 @@ def leaderboard(
 ) -> Leaderboard:
     """Ratings, ranks and their uncertainty, from best to worst.
 
-    Ratings are posterior means (or estimates); intervals are equal-tailed. From a `Fit`, intervals are normal ones, and
-    those of ranks come from draws of the normal approximation with its whole covariance.
+    Ratings are posterior means (or estimates); intervals are equal-tailed. Without draws (from `fit`, `firth` and
+    `ep_pairwise`), intervals are normal ones, and those of ranks come from draws of the normal approximation with its
+    whole covariance.
 
     Args:
-        result: Of a model with a `strength`, as `BradleyTerry` or `PlackettLuce`: from `fit`, `bootstrap` or `sample`.
-        data: What was fitted, for the number of comparisons.
+        result: Of a model with a `strength`, as `BradleyTerry` or `PlackettLuce`, or of `Structured`: from `fit`,
+            `bootstrap` or `sample`; or from `firth` or `ep_pairwise`.
+        data: What was fitted, for the number of comparisons, and for the features of items.
         names: Of the items, such as the vocabulary that came with the data.
-        scale: `"elo"`, see `rating`, or `"log"` for strengths.
+        scale: `"elo"`: 1000 on average, and 400 points where the odds are 10 to 1, whatever the noise of the model;
+            or `"log"` for the strengths as they are.
         level: Of all intervals.
 
     Raises:
-        ValueError: `level` is not inside (0, 1), `scale` is unknown, or there are not as many names as strengths.
+        ValueError: `level` is not inside (0, 1), `scale` is unknown, there are not as many names as strengths, or the
+            model has no order of all items.
 
     Example:
         >>> battles, models = sx.data.datasets.load_food()
@@ -162,11 +171,17 @@ def leaderboard(
         raise ValueError(f"level must be between 0 and 1, not {level}")
     if scale not in ("elo", "log"):
         raise ValueError(f"scale must be 'elo' or 'log', not {scale!r}")
-    theta, std_error, lower, upper, draws = _uncertainty(result, level)
+    model = getattr(result, "model", None)
+    if not (model is None or isinstance(model, Structured) or hasattr(model, "strength")):
+        raise ValueError(f"{type(model).__name__} has no strength to order items by")
+    if isinstance(model, PlackettLuceMixture):
+        raise ValueError("every group of a mixture has strengths of its own, so there is no one leaderboard")
+    of = StrengthAtFeatures(data) if isinstance(data, WithItemFeatures) else strength_of
+    theta, std_error, lower, upper, draws = _uncertainty(result, of, level)
     if len(names) != theta.size:
         raise ValueError(f"there are {len(names)} names for {theta.size} strengths")
-    ranks = rank_summary(jnp.asarray(draws), level=level)
-    unit = _POINTS_PER_LOG_ODDS if scale == "elo" else 1.0
+    ranks = rank_summary(draws, level=level)
+    unit = _POINTS / ten_to_one(model) if scale == "elo" else 1.0
     centre = _CENTRE if scale == "elo" else 0.0
     counts = appearances(data, theta.size)
     order = np.argsort(-theta, kind="stable")
@@ -189,28 +204,49 @@ def leaderboard(
     return Leaderboard(rows, level, scale)
 
 
-def _strength(model: Any) -> Float[Array, "... k"]:
-    return model.strength
+class _Uncertainty(NamedTuple):
+    """Of the strengths."""
+
+    value: np.ndarray
+    std_error: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    draws: Float[Array, "s k"]
 
 
-def _uncertainty(result: Fit[Any] | Posterior | Bootstrap, level: float) -> tuple[np.ndarray, ...]:
-    """Estimate, standard error, interval, and draws of the strengths."""
-    tail = (1 - level) / 2
-    if isinstance(result, Fit):
-        estimate = result.map(_strength)
-        theta, std_error = np.asarray(estimate.value, np.float64), np.asarray(estimate.std_error, np.float64)
-        reach = float(jax.scipy.special.ndtri(1 - tail)) * std_error
-        # A fixed seed: the same votes give the same leaderboard.
-        generator = np.random.default_rng(0)
-        # Singular along the constant, up to rounding: a square root by eigenvalues, where Cholesky's might not exist.
-        spread, axes = np.linalg.eigh(np.asarray(estimate.covariance, np.float64))
-        root = axes * np.sqrt(np.maximum(spread, 0))
-        draws = theta + generator.standard_normal((_FIT_DRAWS, theta.size)) @ root.T
-        return theta, std_error, theta - reach, theta + reach, draws
-    draws = np.asarray(result.map(_strength), np.float64)
-    draws = draws.reshape(-1, draws.shape[-1])
-    lower, upper = np.quantile(draws, [tail, 1 - tail], axis=0)
-    return draws.mean(0), draws.std(0, ddof=1), lower, upper, draws
+def _uncertainty(result: Any, of: Any, level: float) -> _Uncertainty:
+    moments, tail = strengths(result, of), (1 - level) / 2
+    value, std_error = np.asarray(moments.value), np.sqrt(np.asarray(moments.covariance).diagonal())
+    if has_draws(result):
+        draws = strength_draws(result, of)
+        lower, upper = np.quantile(np.asarray(draws), [tail, 1 - tail], axis=0)
+        return _Uncertainty(value, std_error, lower, upper, draws)
+    reach = float(jax.scipy.special.ndtri(1 - tail)) * std_error
+    # A fixed key: the same votes give the same leaderboard.
+    draws = normal_draws(*moments, jax.random.key(0), _FIT_DRAWS)
+    return _Uncertainty(value, std_error, value - reach, value + reach, draws)
+
+
+@functools.singledispatch
+def ten_to_one(model: Any) -> float:
+    """The difference of strengths at which odds are 10 to 1."""
+    return math.log(10)
+
+
+@ten_to_one.register
+def _(model: Thurstone) -> float:
+    wins = 10 / 11
+    return statistics.NormalDist().inv_cdf(wins) if model.link == "probit" else math.tan(math.pi * (wins - 0.5))
+
+
+@ten_to_one.register
+def _(model: GlennDavid) -> float:
+    return statistics.NormalDist().inv_cdf(10 / 11)
+
+
+@ten_to_one.register
+def _(model: Structured) -> float:
+    return ten_to_one(model.base)
 
 
 @functools.singledispatch
@@ -227,16 +263,37 @@ def _(data: Comparisons, n_items: int) -> np.ndarray:
 
 
 @appearances.register
+def _(data: WithItemFeatures, n_items: int) -> np.ndarray:
+    return appearances(data.rows, n_items)
+
+
+@appearances.register
 def _(data: PairCounts, n_items: int) -> np.ndarray:
     count = np.asarray(data.count, np.float64).sum(0)
     return count.sum(0) + count.sum(1)
 
 
 @appearances.register
+def _(data: Choices, n_items: int) -> np.ndarray:
+    return _placed(data.offered, data.where, data.count, n_items)
+
+
+@appearances.register
+def _(data: Matches, n_items: int) -> np.ndarray:
+    return _placed(data.members, data.where, data.count, n_items)
+
+
+@appearances.register
 def _(data: Rankings, n_items: int) -> np.ndarray:
-    count = np.asarray(data.count, np.float64)[:, None] * np.asarray(data.where)
-    listed = np.bincount(np.asarray(data.order).ravel(), count.ravel(), n_items)
+    listed = _placed(data.order, data.where, data.count, n_items)
     return listed if data.rest is None else listed + np.asarray(data.count, np.float64) @ np.asarray(data.rest)
+
+
+def _placed(ids: Any, where: Any, count: Any, n_items: int) -> np.ndarray:
+    """Sums of counts over the places that an item fills."""
+    filled = np.asarray(where)
+    of_place = np.asarray(count, np.float64).reshape(-1, *[1] * (filled.ndim - 1)) * filled
+    return np.bincount(np.asarray(ids).ravel(), of_place.ravel(), n_items)
 
 
 def _or_null(value: Any) -> Any:

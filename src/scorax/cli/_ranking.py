@@ -9,14 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
-from scorax.choice import BradleyTerry, FirthFit, GlennDavid, Leaderboard, Thurstone, firth, leaderboard
+from scorax.choice import BradleyTerry, FirthFit, Leaderboard, firth, leaderboard
 from scorax.cli import _effects, _influence
 from scorax.cli._chains import draw
 from scorax.cli._effects import Effect
-from scorax.cli._firth import firth_leaderboard
 from scorax.cli._influence import Influence
 from scorax.cli._models import graded_levels, kind_of, model_of
 from scorax.cli._options import Format
@@ -56,8 +54,6 @@ class Ranked(NamedTuple):
     result: Fit[Any] | Posterior[Any] | Bootstrap[Any] | FirthFit
     votes: Votes
     ended: str = "done"
-    normal_noise: bool = False
-    """Whether strengths are in units of normal noise, not log-odds."""
     fit: Fit[Any] | None = None
     """The maximum, also where intervals are those of a bootstrap."""
 
@@ -102,7 +98,7 @@ def infer(votes: Votes, settings: Settings) -> Ranked:
         text = "comparisons of one sample are taken as independent: --method mle takes each sample as a cluster"
         note(text, quiet=settings.quiet)
     posterior, ended = draw(model, votes.data, settings.sampling)
-    return Ranked(posterior, votes, ended, _normal(model))
+    return Ranked(posterior, votes, ended)
 
 
 def _fitted(model: AbstractModel[Any], votes: Votes, settings: Settings) -> Ranked:
@@ -113,7 +109,7 @@ def _fitted(model: AbstractModel[Any], votes: Votes, settings: Settings) -> Rank
     found, cluster = fit(model, votes.data, prior=prior), votes.data.cluster
     if settings.bootstrap is None:
         found = found if cluster is None else found.robust(cluster)
-        return Ranked(found, votes, normal_noise=_normal(model), fit=found)
+        return Ranked(found, votes, fit=found)
     key = jax.random.key(settings.sampling.seed)
     draws = bootstrap(found.model, votes.data, key=key, n_resamples=settings.bootstrap, cluster=cluster)
     if draws.failed:
@@ -122,11 +118,7 @@ def _fitted(model: AbstractModel[Any], votes: Votes, settings: Settings) -> Rank
             "intervals too narrow if they are many",
             quiet=settings.quiet,
         )
-    return Ranked(draws, votes, normal_noise=_normal(model), fit=found)
-
-
-def _normal(model: AbstractModel[Any]) -> bool:
-    return isinstance(model, Thurstone | GlennDavid)
+    return Ranked(draws, votes, fit=found)
 
 
 def _penalised(votes: Votes, report: ConnectivityReport, settings: Settings) -> Ranked:
@@ -206,31 +198,8 @@ def _describe(votes: Votes) -> str:
 
 def leaderboard_of(ranked: Ranked, *, scale: Scale, level: float) -> Leaderboard:
     """The leaderboard of what was inferred."""
-    result, votes = ranked.result, ranked.votes
-    if isinstance(result, FirthFit):
-        return firth_leaderboard(result, votes, scale=str(scale), level=level)
-    board = leaderboard(result, votes.data, names=votes.items, scale=str(scale), level=level)
-    return _at_normal_odds(board) if ranked.normal_noise and scale == Scale.ELO else board
-
-
-def _at_normal_odds(board: Leaderboard) -> Leaderboard:
-    """Ratings of normal noise stretched so that 400 points are odds of 10 to 1 again."""
-    stretch, centre = float(np.log(10) / ndtri(10 / 11)), 1000.0
-
-    def stretched(x: float) -> float:
-        return centre + stretch * (x - centre)
-
-    rows = tuple(
-        dataclasses.replace(
-            row,
-            rating=stretched(row.rating),
-            std_error=stretch * row.std_error,
-            lower=stretched(row.lower),
-            upper=stretched(row.upper),
-        )
-        for row in board
-    )
-    return Leaderboard(rows, board.level, board.scale)
+    votes = ranked.votes
+    return leaderboard(ranked.result, votes.data, names=votes.items, scale=str(scale), level=level)
 
 
 def effects_of(ranked: Ranked, *, level: float, quiet: bool) -> tuple[Effect, ...]:

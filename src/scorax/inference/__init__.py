@@ -57,6 +57,7 @@ from scorax.inference._criticism import (
     stacking_weights,
     verdict,
 )
+from scorax.inference._derivatives import Derivatives
 from scorax.inference._diagnostics import (
     effective_sample_size,
     energy_bfmi,
@@ -83,7 +84,9 @@ from scorax.inference._kernels import (
     LaplaceMetropolis,
     LowRankFrame,
 )
+from scorax.inference._minimiser import Minimiser
 from scorax.inference._model import AbstractModel, leaf_names, log_likelihood, parameter, supports, weighted_total
+from scorax.inference._newton import Newton
 from scorax.inference._pathfinder import Pathfinder
 from scorax.inference._posterior import Posterior
 from scorax.inference._priors import iid_prior, numpyro_model
@@ -92,7 +95,7 @@ from scorax.inference._psis import SmoothedWeights, smooth_weights
 from scorax.inference._responsibilities import responsibilities
 from scorax.inference._run_file import RunState, run_state
 from scorax.inference._sample import sample
-from scorax.inference._solvers import AbstractSolver, Derivatives, Minimiser, Newton, Solution
+from scorax.inference._solver import AbstractSolver, Solution
 from scorax.inference._summary import Summary, SummaryRow
 from scorax.inference._variational import Variational
 

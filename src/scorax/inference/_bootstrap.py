@@ -87,7 +87,9 @@ def bootstrap(
         raise ValueError(f"method must be one of {sorted(_REDRAW)}, not {method!r}")
     model.check(data)
     if cluster is None:
-        data = model.condense(data)
+        # Distinct rows, not what the model condenses them to: observations of different weights, and soft labels, are
+        # drawn as they are. Each refit condenses its own.
+        data = data.aggregate()
         factor = _REDRAW[method](key, data.count, n_resamples)
     else:
         ids = np.asarray(cluster)

@@ -18,7 +18,7 @@ from scorax.inference._model import AbstractModel, parameters
 from scorax.inference._priors import FlatPrior, named_leaves, with_leaves
 from scorax.inference._problem import Problem
 from scorax.inference._program import Program, initial_coordinates, run
-from scorax.inference._solvers import AbstractSolver, Solution
+from scorax.inference._solver import AbstractSolver, Solution
 
 Model = TypeVar("Model", bound=AbstractModel[Any])
 

@@ -25,9 +25,11 @@ from numpyro.distributions import biject_to
 from scorax.inference._curvature import LARGEST_DENSE
 from scorax.inference._engine import engine
 from scorax.inference._large_gaussian import GaussianAtMode, gaussian_at_mode
+from scorax.inference._minimiser import Minimiser
+from scorax.inference._newton import Newton
 from scorax.inference._problem import Problem
 from scorax.inference._program import Coordinates, Program
-from scorax.inference._solvers import AbstractSolver, Minimiser, Newton
+from scorax.inference._solver import AbstractSolver
 
 # So few numbers have so few differences of values that compiling third derivatives would cost more.
 _MOST_BY_VALUES = 3

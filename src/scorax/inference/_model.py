@@ -13,7 +13,8 @@ from numpyro.distributions import constraints
 from numpyro.distributions.constraints import Constraint
 
 from scorax.data import AbstractData
-from scorax.inference._solvers import AbstractSolver, Minimiser
+from scorax.inference._minimiser import Minimiser
+from scorax.inference._solver import AbstractSolver
 
 Data = TypeVar("Data", bound=AbstractData)
 

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from scorax.inference._curvature import Product, scaled, slopes_at, widths
 from scorax.inference._engine import engine
-from scorax.inference._solvers import is_small
+from scorax.inference._solver import Solution, is_small, vanished
 
 if TYPE_CHECKING:
     from scorax.inference._problem import Problem
@@ -72,6 +72,39 @@ def newton_cg(problem: "Problem", start: Float[Array, " d"], *, max_steps: int =
     )
     converged = final.done & is_small(final.step, final.q, power=1 / 3) & jnp.isfinite(final.value)
     return Summit(final.q, final.value, final.step, final.steps, converged)
+
+
+def maximise_by_products(problem: "Problem", *, max_steps: int) -> Solution:
+    """`newton_cg` from the problem's start, as a solver's answer: differentiable, with its certificate."""
+    frozen = jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, problem)
+    summit = newton_cg(frozen, frozen.start, max_steps=max_steps)
+    information = slopes_at(frozen.log_density, summit.q).information
+    width = widths(information, jnp.ones_like(summit.q), probes=_PROBES, rounds=2)
+    with engine():
+        value, gradient = jax.value_and_grad(problem.log_density)(summit.q)
+    # One more Newton step, the solution and its curvature held constant, carries the implicit derivative.
+    step = jax.lax.custom_linear_solve(
+        information, gradient, lambda product, b: _solve(product, b, width), symmetric=True
+    )
+    remaining = jax.lax.stop_gradient(step)
+    before = widths(slopes_at(frozen.log_density, frozen.start).information, width, probes=_PROBES, rounds=2)
+    return Solution(
+        summit.q + step,
+        value,
+        gradient,
+        remaining,
+        # Where the model curves upwards, up to rounding, there is no step and no maximum.
+        vanished(frozen, width**-2, before**-2) | ~jnp.isfinite(remaining),
+        summit.steps,
+        summit.converged & is_small(remaining, summit.q, power=1 / 3),
+    )
+
+
+def _solve(product: Product, b: Float[Array, " d"], width: Float[Array, " d"]) -> Float[Array, " d"]:
+    """Newton's step without a border."""
+    nowhere = jnp.full((), jnp.inf, b.dtype)
+    accuracy = jnp.full((), float(jnp.finfo(b.dtype).eps) ** 0.75, b.dtype)
+    return width * _steihaug(scaled(product, width), width * b, nowhere, accuracy).step
 
 
 def _advance(problem: "Problem", state: _State) -> _State:

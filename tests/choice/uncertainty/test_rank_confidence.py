@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from scorax.choice._strengths import normal_draws, strengths
 from scorax.choice._uncertainty import arena_rank_upper_bounds, rank_confidence_sets
 from scorax.choice._uncertainty._rank_confidence import _bonferroni, _max_t, _sets
-from scorax.choice._uncertainty._strengths import normal_draws, strengths
 
 KEY = jax.random.key(0)
 

@@ -1,6 +1,7 @@
 """Expectation propagation for paired comparisons: a Gaussian posterior without sampling."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from scorax.choice._estimators._stages import half_wins
 from scorax.choice._estimators._tilted import LINKS, tilted_moments
+from scorax.choice._strengths import Strengths, strength_of, strengths
 from scorax.data import PairCounts
 from scorax.numerics import graph_laplacian
 
@@ -24,6 +26,13 @@ class GaussianPosterior(eqx.Module):
     """Approximate log-probability of the outcomes, in the order in which they came (no binomial coefficients)."""
     converged: Bool[Array, ""]
     sweeps: Int[Array, ""]
+
+
+@strengths.register(GaussianPosterior)
+def _(result: GaussianPosterior, of: Any = strength_of) -> Strengths:
+    # Less the common level, which only the prior knows.
+    covariance = result.covariance - result.covariance.mean(0)[None, :] - result.covariance.mean(1)[:, None]
+    return Strengths(result.mean - result.mean.mean(), covariance + result.covariance.mean())
 
 
 class _Sites(eqx.Module):

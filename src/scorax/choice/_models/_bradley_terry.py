@@ -69,11 +69,6 @@ class BradleyTerry(AbstractPairModel):
         shared = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
         return cls(**shared._asdict())
 
-    @property
-    def outcomes(self) -> tuple[float, ...]:
-        """Loss and win; a tie in the data is half of each."""
-        return (0.0, 1.0)
-
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """See `bradley_terry_log_prob`."""
         return bradley_terry_log_prob(difference, outcome)

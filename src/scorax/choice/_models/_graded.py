@@ -139,11 +139,6 @@ class GradedComparison(AbstractPairModel):
 
         return log_prob
 
-    @property
-    def closed_form(self) -> None:
-        """None: `log_prob` is differentiated."""
-        return None
-
     def prior(self) -> "GradedComparison":
         """Exchangeable items on an unknown scale; `margin ~ HalfNormal(1)`."""
         shared = draw_shared(self)
@@ -211,11 +206,6 @@ class AdjacentComparison(AbstractPairModel):
             return adjacent_log_prob(difference, _level(outcome, self.n_levels), both_halves)
 
         return log_prob
-
-    @property
-    def closed_form(self) -> None:
-        """None: `log_prob` is differentiated."""
-        return None
 
     def prior(self) -> "AdjacentComparison":
         """Exchangeable items on an unknown scale; `log_weight ~ Normal(0, 2)`."""

@@ -36,14 +36,14 @@ class AbstractPairModel(AbstractModel[Comparisons | PairCounts]):
     """Whether an outcome may lie between those that can occur: half wins, probabilities."""
 
     @property
-    @abc.abstractmethod
     def outcomes(self) -> tuple[float, ...]:
-        """What can occur, from a sure loss of `a` (0) to a sure win (1)."""
+        """What can occur, from a sure loss of `a` (0) to a sure win (1): with a tie between, if it is not half wins."""
+        return (0.0, 1.0) if self.soft_labels else (0.0, 0.5, 1.0)
 
     @property
-    @abc.abstractmethod
     def closed_form(self) -> Callable[[PairCounts], Float[Array, ""]] | None:
         """Log-likelihood of a table, where there is something faster than differentiating `log_prob`."""
+        return None
 
     solver: ClassVar[AbstractSolver] = Newton(pair_derivatives, pair_meat)
 

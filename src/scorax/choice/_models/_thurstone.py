@@ -139,11 +139,6 @@ class Thurstone(AbstractPairModel):
         shared = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
         return cls(**shared._asdict(), link=link)
 
-    @property
-    def outcomes(self) -> tuple[float, ...]:
-        """Loss and win; a tie in the data is half of each."""
-        return (0.0, 1.0)
-
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """See `thurstone_log_prob` and `cauchit_log_prob`."""
         return _LINKS[self.link](difference, outcome)
@@ -151,11 +146,6 @@ class Thurstone(AbstractPairModel):
     def outcome_derivatives(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> OutcomeDerivatives:
         """In the difference."""
         return kernel_derivatives(_LINKS[self.link], difference, outcome)
-
-    @property
-    def closed_form(self) -> None:
-        """None: `log_prob` is differentiated."""
-        return None
 
     def prior(self) -> "Thurstone":
         """Exchangeable items on an unknown scale, `HalfNormal(1)`; unit-normal effects."""
@@ -192,11 +182,6 @@ class GlennDavid(AbstractPairModel):
         shared = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
         return cls(margin=jnp.full((), 0.5, shared.strength.dtype), **shared._asdict())
 
-    @property
-    def outcomes(self) -> tuple[float, ...]:
-        """Loss, tie and win."""
-        return (0.0, 0.5, 1.0)
-
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """See `glenn_david_log_prob`."""
         return glenn_david_log_prob(difference, outcome, self.margin)
@@ -204,11 +189,6 @@ class GlennDavid(AbstractPairModel):
     def outcome_derivatives(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> OutcomeDerivatives:
         """In the difference and in `margin`."""
         return kernel_derivatives(glenn_david_log_prob, difference, outcome, self.margin)
-
-    @property
-    def closed_form(self) -> None:
-        """None: `log_prob` is differentiated."""
-        return None
 
     def prior(self) -> "GlennDavid":
         """Exchangeable items on an unknown scale; `margin ~ HalfNormal(1)`."""

@@ -110,11 +110,6 @@ class Davidson(AbstractPairModel):
         shared = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
         return cls(log_tie=jnp.zeros((), dtype), **shared._asdict())
 
-    @property
-    def outcomes(self) -> tuple[float, ...]:
-        """Loss, tie and win."""
-        return (0.0, 0.5, 1.0)
-
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """See `davidson_log_prob`."""
         return davidson_log_prob(difference, outcome, self.log_tie)
@@ -165,11 +160,6 @@ class RaoKupper(AbstractPairModel):
         shared = initial_leaves(n_items, order_effect=order_effect, n_features=n_features, dtype=dtype)
         return cls(margin=jnp.full((), 0.5, dtype), **shared._asdict())
 
-    @property
-    def outcomes(self) -> tuple[float, ...]:
-        """Loss, tie and win."""
-        return (0.0, 0.5, 1.0)
-
     def outcome_log_prob(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """See `rao_kupper_log_prob`."""
         return rao_kupper_log_prob(difference, outcome, self.margin)
@@ -177,11 +167,6 @@ class RaoKupper(AbstractPairModel):
     def outcome_derivatives(self, difference: Float[Array, "*s"], outcome: Float[Array, "*s"]) -> OutcomeDerivatives:
         """In the difference and in `margin`."""
         return kernel_derivatives(rao_kupper_log_prob, difference, outcome, self.margin)
-
-    @property
-    def closed_form(self) -> None:
-        """None: `log_prob` is differentiated."""
-        return None
 
     def prior(self) -> "RaoKupper":
         """Exchangeable items on an unknown scale; `margin ~ HalfNormal(1)`."""

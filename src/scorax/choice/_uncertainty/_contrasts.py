@@ -1,6 +1,5 @@
 """Is one item better than another: differences of strengths with their own uncertainty."""
 
-import functools
 from typing import Any
 
 import equinox as eqx
@@ -8,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from scorax.choice._uncertainty._strengths import contrast_variance, strength_draws, strengths
+from scorax.choice._estimators import GaussianPosterior
+from scorax.choice._strengths import contrast_variance, has_draws, strength_draws, strengths
+from scorax.choice._uncertainty._firth import FirthFit
 from scorax.inference import Bootstrap, Fit, Posterior
 from scorax.stats import rank_summary
 
@@ -55,7 +56,9 @@ class Contrasts(eqx.Module):
         return self.difference - reach, self.difference + reach
 
 
-def contrasts(result: Fit[Any] | Bootstrap[Any] | Posterior[Any], *, reference: int | None = None) -> Contrasts:
+def contrasts(
+    result: Fit[Any] | FirthFit | GaussianPosterior | Bootstrap[Any] | Posterior[Any], *, reference: int | None = None
+) -> Contrasts:
     """All pairwise differences of strengths.
 
     The variance of a difference needs the covariance of the two: whether the intervals of two items overlap does not
@@ -80,7 +83,7 @@ def contrasts(result: Fit[Any] | Bootstrap[Any] | Posterior[Any], *, reference: 
 
     Source: Firth and de Menezes (2004), doi:10.1093/biomet/91.1.65 (why not overlapping intervals).
     """
-    pairs = _contrasts(result)
+    pairs = _of_draws(result) if has_draws(result) else _normal(*strengths(result))
     k = pairs.difference.shape[0]
     if reference is None:
         return pairs
@@ -89,19 +92,7 @@ def contrasts(result: Fit[Any] | Bootstrap[Any] | Posterior[Any], *, reference: 
     return jax.tree.map(lambda x: x[:, reference], pairs)
 
 
-@functools.singledispatch
-def _contrasts(result: Any) -> Contrasts:
-    raise TypeError(f"expected what fit, bootstrap or sample returned, not {type(result).__name__}")
-
-
-@_contrasts.register(Fit)
-def _(result: Fit[Any]) -> Contrasts:
-    return _normal(*strengths(result))
-
-
-@_contrasts.register(Bootstrap)
-@_contrasts.register(Posterior)
-def _(result: Bootstrap[Any] | Posterior[Any]) -> Contrasts:
+def _of_draws(result: Bootstrap[Any] | Posterior[Any]) -> Contrasts:
     value, covariance = strengths(result)
     superiority = rank_summary(strength_draws(result)).superiority
     std_error = jnp.sqrt(contrast_variance(covariance))

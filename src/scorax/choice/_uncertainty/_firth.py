@@ -1,6 +1,6 @@
 """Firth's penalised likelihood: finite strengths where some item won or lost everything."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -9,7 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from scorax.choice._models._table_likelihood import table_log_likelihood
-from scorax.choice._uncertainty._strengths import contrast_variance
+from scorax.choice._strengths import Strengths, contrast_variance, strength_of, strengths
 from scorax.data import Comparisons, PairCounts, connectivity
 from scorax.numerics import graph_laplacian, laplacian_logdet, laplacian_pseudoinverse, solve_laplacian
 
@@ -29,6 +29,11 @@ class FirthFit(eqx.Module):
     def std_error(self) -> Float[Array, " k"]:
         """Of each strength; for differences see `quasi_variances` and `Var(i) + Var(j) - 2 Cov(i, j)`."""
         return jnp.sqrt(jnp.diagonal(self.covariance))
+
+
+@strengths.register(FirthFit)
+def _(result: FirthFit, of: Any = strength_of) -> Strengths:
+    return Strengths(result.strength, result.covariance)
 
 
 class _Search(NamedTuple):

@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from scorax.choice._models._bradley_terry import BradleyTerry
 from scorax.choice._models._pairs import AbstractPairModel
 from scorax.choice._models._plackett_luce import PlackettLuce
+from scorax.choice._strengths import contrast_variance, strength_draws, strengths
 from scorax.choice._uncertainty._design_cells import outcome_values
-from scorax.choice._uncertainty._strengths import contrast_variance, strength_draws, strengths
 from scorax.data import Comparisons, PairCounts
 from scorax.inference import Bootstrap, Fit, Posterior
 

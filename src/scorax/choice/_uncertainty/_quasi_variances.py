@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import jax.scipy.linalg as jsl
 from jaxtyping import Array, Bool, Float, Int
 
-from scorax.choice._uncertainty._strengths import contrast_variance
+from scorax.choice._strengths import contrast_variance
 
 _MOST_STEPS = 100
 

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from scorax.choice._uncertainty._strengths import contrast_variance, moments, strength_draws, strengths
+from scorax.choice._estimators import GaussianPosterior
+from scorax.choice._strengths import contrast_variance, moments, strength_draws, strengths
+from scorax.choice._uncertainty._firth import FirthFit
 from scorax.inference import Bootstrap, Fit, Posterior
 
 
@@ -25,7 +27,7 @@ class RankSets(eqx.Module):
 
 
 def rank_confidence_sets(
-    result: Fit[Any] | Bootstrap[Any] | Posterior[Any],
+    result: Fit[Any] | FirthFit | GaussianPosterior | Bootstrap[Any] | Posterior[Any],
     *,
     level: float = 0.95,
     method: str = "max_t",

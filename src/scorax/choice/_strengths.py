@@ -1,12 +1,14 @@
 """What a result says about strengths: their centre, their covariance and joint draws."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from scorax.data import WithItemFeatures
 from scorax.inference import Bootstrap, Fit, Posterior
 
 
@@ -23,22 +25,32 @@ def strength_of(model: Any) -> Float[Array, "... k"]:
     return model.strength
 
 
+class StrengthAtFeatures(eqx.Module):
+    """The strengths that a `Structured` model gives the items of some data."""
+
+    data: WithItemFeatures
+
+    def __call__(self, model: Any) -> Float[Array, " k"]:
+        """One number an item."""
+        return model.model(self.data).strength
+
+
 @functools.singledispatch
-def strengths(result: Any) -> Strengths:
-    """Centre and covariance of the strengths."""
-    raise TypeError(f"expected what fit, bootstrap or sample returned, not {type(result).__name__}")
+def strengths(result: Any, of: Any = strength_of) -> Strengths:
+    """Centre and covariance of the strengths, `of(model)` where a result has a model; they sum to zero."""
+    raise TypeError(f"expected what fit, firth, ep_pairwise, bootstrap or sample returned, not {type(result).__name__}")
 
 
 @strengths.register(Fit)
-def _(result: Fit[Any]) -> Strengths:
-    estimate = result.map(strength_of)
+def _(result: Fit[Any], of: Any = strength_of) -> Strengths:
+    estimate = result.map(of)
     return Strengths(estimate.value, estimate.covariance)
 
 
 @strengths.register(Bootstrap)
 @strengths.register(Posterior)
-def _(result: Bootstrap[Any] | Posterior[Any]) -> Strengths:
-    return moments(strength_draws(result))
+def _(result: Bootstrap[Any] | Posterior[Any], of: Any = strength_of) -> Strengths:
+    return moments(_flat(result.map(of)))
 
 
 @jax.jit
@@ -48,26 +60,24 @@ def moments(draws: Float[Array, "s k"]) -> Strengths:
     return Strengths(draws.mean(0), centred.T @ centred / (draws.shape[0] - 1))
 
 
-@functools.singledispatch
-def strength_draws(result: Any, *, key: PRNGKeyArray | None = None, n_draws: int = 10_000) -> Float[Array, "s k"]:
-    """Joint draws of the strengths: those there are, or of the normal approximation of a fit."""
-    raise TypeError(f"expected what fit, bootstrap or sample returned, not {type(result).__name__}")
+def has_draws(result: Any) -> TypeGuard[Bootstrap[Any] | Posterior[Any]]:
+    """Whether there are draws already; elsewhere they are made, of the normal approximation."""
+    return isinstance(result, Bootstrap | Posterior)
 
 
-@strength_draws.register(Fit)
-def _(result: Fit[Any], *, key: PRNGKeyArray | None = None, n_draws: int = 10_000) -> Float[Array, "s k"]:
+def strength_draws(
+    result: Any, of: Any = strength_of, *, key: PRNGKeyArray | None = None, n_draws: int = 10_000
+) -> Float[Array, "s k"]:
+    """Joint draws of the strengths: those there are, or of the normal approximation."""
+    if has_draws(result):
+        return _flat(result.map(of))
+    value, covariance = strengths(result, of)
     if key is None:
         raise ValueError("a fit has no draws, they are made: pass key=jax.random.key(...)")
-    value, covariance = strengths(result)
     return normal_draws(value, covariance, key, n_draws)
 
 
-@strength_draws.register(Bootstrap)
-@strength_draws.register(Posterior)
-def _(
-    result: Bootstrap[Any] | Posterior[Any], *, key: PRNGKeyArray | None = None, n_draws: int = 10_000
-) -> Float[Array, "s k"]:
-    draws = result.map(strength_of)
+def _flat(draws: Float[Array, "... k"]) -> Float[Array, "s k"]:
     return draws.reshape(-1, draws.shape[-1])
 
 

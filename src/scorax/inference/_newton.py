@@ -1,6 +1,5 @@
-"""How `fit` maximises: Newton's method where second derivatives are at hand, an optimistix minimiser otherwise."""
+"""Newton's method, to machine precision: by second derivatives, or by products with them where they are too many."""
 
-import abc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -8,92 +7,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.scipy.linalg as jsl
-import optimistix as optx
 from jaxtyping import Array, Bool, Float, Int
 
+from scorax.inference._curvature import LARGEST_DENSE
 from scorax.inference._derivatives import Derivatives, derivatives_by_autodiff, pull_back, row_meat
+from scorax.inference._newton_cg import maximise_by_products
+from scorax.inference._solver import AbstractSolver, Solution, is_small, vanished
 
 if TYPE_CHECKING:
     from scorax.inference._problem import Problem
 
 Model = TypeVar("Model")
-
-
-class Solution(NamedTuple):
-    """Where a solver stopped, and how far from a maximum Newton's method says that this is."""
-
-    q: Float[Array, " d"]
-    """Differentiable with respect to everything in the problem."""
-    value: Float[Array, ""]
-    """Log density there."""
-    gradient: Float[Array, " d"]
-    remaining: Float[Array, " d"]
-    """The Newton step that was left to go: the certificate. It stays large where the maximum is at infinity."""
-    flat: Bool[Array, " d"]
-    """Where next to no information is left: the maximum is at infinity, or there is none."""
-    steps: Int[Array, ""]
-    converged: Bool[Array, ""]
-
-
-class AbstractSolver(eqx.Module):
-    """A maximiser of `problem.log_density`."""
-
-    def approach(self, model: Model, data: Any) -> Model:
-        """A better start than `model`, where the likelihood alone offers one cheaply."""
-        return model
-
-    @abc.abstractmethod
-    def maximise(self, problem: "Problem", *, max_steps: int) -> Solution:
-        """Start at `problem.start` and climb."""
-
-    @abc.abstractmethod
-    def derivatives(self, problem: "Problem", q: Float[Array, " d"]) -> Derivatives:
-        """Value, gradient and Hessian of `problem.log_density` at `q`."""
-
-    @abc.abstractmethod
-    def meat(self, problem: "Problem", q: Float[Array, " d"]) -> Float[Array, "d d"]:
-        """Covariance of the score at `q` when every observation is independent: `sum weight^2/count g g^T`."""
-
-
-class Minimiser(AbstractSolver):
-    """Any optimistix minimiser; BFGS by default. Differentiable by the implicit function theorem.
-
-    Args:
-        method: Makes the minimiser from its relative and absolute tolerance, as optimistix' classes do.
-    """
-
-    method: Callable[..., optx.AbstractMinimiser[Any, Any, Any]] = eqx.field(static=True, default=optx.BFGS)
-
-    def maximise(self, problem: "Problem", *, max_steps: int) -> Solution:
-        """Climb until value and position change by less than the 2/3 power of the rounding error."""
-        # A mean instead of a sum keeps the first line search sane, whatever the size of the data.
-        scale = jnp.maximum(problem.data.weight.sum(), 1).astype(problem.start.dtype)
-        tolerance = float(jnp.finfo(problem.start.dtype).eps) ** (2 / 3)
-        found = optx.minimise(
-            lambda q, args: -args[0].log_density(q) / args[1],
-            self.method(rtol=tolerance, atol=tolerance),
-            problem.start,
-            (problem, scale),
-            max_steps=50 * max_steps,
-            throw=False,
-        )
-        at = jax.tree.map(jax.lax.stop_gradient, self.derivatives(problem, found.value))
-        factor = jnp.linalg.cholesky(-at.hessian)
-        remaining = jsl.cho_solve((factor, True), at.gradient)
-        steps = found.stats["num_steps"].astype(jnp.int32)
-        at_start = -jnp.diagonal(self.derivatives(problem, problem.start).hessian)
-        flat = _flat(problem, factor, at_start)
-        return Solution(
-            found.value, at.value, at.gradient, remaining, flat, steps, is_small(remaining, found.value, power=1 / 3)
-        )
-
-    def derivatives(self, problem: "Problem", q: Float[Array, " d"]) -> Derivatives:
-        """By automatic differentiation."""
-        return derivatives_by_autodiff(problem, q)
-
-    def meat(self, problem: "Problem", q: Float[Array, " d"]) -> Float[Array, "d d"]:
-        """By automatic differentiation: a matrix of rows times coordinates."""
-        return row_meat(problem, q)
 
 
 class _State(NamedTuple):
@@ -126,6 +50,8 @@ class Newton(AbstractSolver):
         meat_of_leaves: Closed-form sum of `weight^2/count g g^T` over rows, likewise.
         approach_by: Cheap steps towards the maximum of the likelihood, from a model and data to a better model.
         step_limit: No coordinate moves further in one step.
+        largest_dense: Above so many coordinates no Hessian is formed on the way: steps are found by conjugate gradients
+            in a trust region. (It is formed where standard errors are asked for.)
     """
 
     derivatives_of_leaves: Callable[[Any, Any], Callable[[Any], Derivatives]] | None = eqx.field(
@@ -134,6 +60,7 @@ class Newton(AbstractSolver):
     meat_of_leaves: Callable[[Any, Any], Float[Array, "p p"]] | None = eqx.field(static=True, default=None)
     approach_by: Callable[[Any, Any], Any] | None = eqx.field(static=True, default=None)
     step_limit: float = eqx.field(static=True, default=5.0)
+    largest_dense: int = eqx.field(static=True, default=LARGEST_DENSE)
 
     def approach(self, model: Model, data: Any) -> Model:
         """By the cheap steps; no derivative passes, and none is lost: a maximum does not depend on the start."""
@@ -176,6 +103,8 @@ class Newton(AbstractSolver):
 
     def maximise(self, problem: "Problem", *, max_steps: int) -> Solution:
         """Climb until the next step would change nothing."""
+        if problem.start.size > self.largest_dense:
+            return maximise_by_products(problem, max_steps=max_steps)
         frozen = jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, problem)
         derivatives = self._derivatives_of(frozen)
         final = jax.lax.while_loop(
@@ -189,7 +118,7 @@ class Newton(AbstractSolver):
         at = self.derivatives(problem, final.q)
         step = jsl.cho_solve((factor, True), at.gradient)
         remaining = jax.lax.stop_gradient(step)
-        flat = _flat(frozen, factor, final.at_start)
+        flat = vanished(frozen, jnp.diagonal(factor) ** 2, final.at_start)
         return Solution(
             final.q + step,
             at.value,
@@ -239,23 +168,3 @@ def _before_the_first(q: Float[Array, " d"]) -> _State:
     worst = Derivatives(jnp.asarray(-jnp.inf, q.dtype), nothing, -identity)
     far, undamped = jnp.full_like(q, jnp.inf), jnp.zeros((), q.dtype)
     return _State(q, worst, undamped, jnp.asarray(False), far, nothing, jnp.asarray(-1, jnp.int32))
-
-
-def _flat(problem: "Problem", factor: Float[Array, "d d"], at_start: Float[Array, " d"]) -> Bool[Array, " d"]:
-    """Where information has all but vanished on the way: against the start, and against the weight of the data.
-
-    What is left of a coordinate's information, given those before it, is a pivot: the square of the factor's diagonal.
-    Where an item wins everything, information falls as `exp(-strength)`, and soon the gradient rounds to zero. Where
-    the information is not even positive definite, no coordinate has any.
-    """
-    eps = float(jnp.finfo(factor.dtype).eps)
-    pivot = jnp.diagonal(factor) ** 2
-    vanished = pivot <= eps**0.75 * jnp.abs(at_start)
-    vanished = vanished & (pivot <= eps**0.5 * problem.data.weight.sum().astype(factor.dtype))
-    return vanished | ~jnp.isfinite(pivot)
-
-
-def is_small(step: Float[Array, " d"], q: Float[Array, " d"], *, power: float) -> Bool[Array, ""]:
-    """Below a power of the rounding error, in every coordinate."""
-    size = jnp.maximum(1, jnp.abs(q).max(initial=0))
-    return jnp.abs(step).max(initial=0) <= float(jnp.finfo(q.dtype).eps) ** power * size
