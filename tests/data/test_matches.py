@@ -81,7 +81,7 @@ BAD = {
     ),
     "names": (
         lambda: Matches.from_lists([[["ann"], ["bob"]]]),
-        "members holds <U3 values, not integer ids. Names become",
+        "members holds <U3 values, not integer ids. If they are names, pass vocabulary=",
     ),
     "large id": (lambda: Matches.from_lists([[[0], [5]]], n_items=3), "members is no id from 0 to 2 in 1 row"),
     "ranks": (

@@ -167,7 +167,8 @@ BAD = {
     "no column": (lambda: long(system="who"), "there is no column 'who' for system"),
     "words": (
         lambda: Responses.from_wide_frame({"a": ["x", "y"], "b": [1, 2]}),
-        "column 'a' holds text, not scores",
+        "column 'a' holds text that is no number, such as 'x', 'y', in 2 rows (rows 0, 1). If it names the samples, "
+        "pass sample='a'; if not, name the columns of scores with systems=[...].",
     ),
     "nothing": (lambda: Responses.from_wide_frame({"a": [1, 2]}, sample="a"), "no column is left for the systems"),
 }

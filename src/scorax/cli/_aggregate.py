@@ -35,7 +35,8 @@ def aggregate(
         typer.Argument(
             metavar="FILE",
             help="CSV, TSV, JSONL or Parquet: an item of a ranking a row, a comparison a row, or with --ranks a "
-            "ranking a row. - reads CSV or JSONL from standard input.",
+            "ranking a row; or a PrefLib file of orders (.soc, .soi, .toc, .toi). - reads CSV or JSONL from standard "
+            "input.",
             show_default=False,
         ),
     ],
@@ -58,6 +59,7 @@ def aggregate(
             rich_help_panel=MODEL,
         ),
     ] = False,
+    unlisted: options.Leaving = None,
     ranking_column: options.Ranking = None,
     item_column: options.Item = None,
     rank_column: options.Rank = None,
@@ -80,6 +82,7 @@ def aggregate(
       scorax aggregate orders.csv              columns ranking, item, rank
       scorax aggregate orders.csv --method kemeny
       scorax aggregate ranks.csv --ranks --method schulze
+      scorax aggregate election.soi --unlisted last
       scorax aggregate battles.csv --method ranked-pairs --format json
     """
     from scorax.cli._session import computing
@@ -96,6 +99,7 @@ def aggregate(
     with computing(quiet=quiet):
         from scorax.cli import _aggregating, _votes
 
-        votes = _votes.load(_votes.Source(file, columns, outcome_value or []), "ranks" if ranks else None)
+        source = _votes.Source(file, columns, outcome_value or [], unlisted=unlisted)
+        votes = _votes.load(source, "ranks" if ranks else None)
         found = _aggregating.order_of(votes, method, quiet=quiet)
     _aggregating.show(found, format)

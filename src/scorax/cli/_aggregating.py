@@ -44,7 +44,8 @@ def order_of(votes: Votes, method: Rule | None, *, quiet: bool) -> Order:
     k, data = len(votes.items), votes.data
     pairs = isinstance(data, Comparisons)
     rule = method or (Rule.COUNTING if pairs else Rule.BORDA)
-    said = f"{k} items, {len(data.weight):,} {'comparisons' if pairs else 'rankings'}: {rule}"
+    voted = np.asarray(data.count).sum()
+    said = f"{k} items, {voted:,.0f} {'comparisons' if pairs else 'rankings'}: {rule}"
     ballots: Any = data.table(k) if isinstance(data, Comparisons) else data
     if rule != Rule.KEMENY:
         found = aggregate(ballots, rule.replace("-", "_"), n_items=k)

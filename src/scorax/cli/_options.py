@@ -26,6 +26,13 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+class Unlisted(StrEnum):
+    """What becomes of items that a ranking leaves out."""
+
+    ABSENT = "absent"
+    LAST = "last"
+
+
 class Kernel(StrEnum):
     """Which Markov chains draw."""
 
@@ -184,6 +191,19 @@ Rank = Annotated[str | None, column("Its place, 1 is best; items that share one 
 def choice(help: str, metavar: str, default: str | bool = True) -> Any:
     """An option of the model, whose help explains the words that it takes."""
     return typer.Option(help=help, show_default=default, metavar=metavar, rich_help_panel=MODEL)
+
+
+Leaving = Annotated[
+    Unlisted | None,
+    typer.Option(
+        "--unlisted",
+        metavar="WORD",
+        help="Of rankings that leave items out. absent: these were not there to choose from. last: they were, and lose "
+        "to all that are listed.",
+        show_default="absent",
+        rich_help_panel=MODEL,
+    ),
+]
 
 
 def manual(command: Callable[..., object]) -> str:

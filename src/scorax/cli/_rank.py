@@ -62,7 +62,8 @@ def rank(
         typer.Argument(
             metavar="FILE",
             help="CSV, TSV, JSONL or Parquet: a comparison a row, an item of a ranking a row, or with --scores a "
-            "sample a row. - reads CSV or JSONL from standard input.",
+            "sample a row; or a PrefLib file of orders (.soc, .soi, .toc, .toi). - reads CSV or JSONL from standard "
+            "input.",
             show_default=False,
         ),
     ],
@@ -152,6 +153,7 @@ def rank(
         bool,
         typer.Option("--lower-is-better", help="Of --scores: they are losses or error rates.", rich_help_panel=MODEL),
     ] = False,
+    unlisted: options.Leaving = None,
     item_a_column: options.ItemA = None,
     item_b_column: options.ItemB = None,
     outcome_column: options.Outcome = None,
@@ -219,6 +221,7 @@ def rank(
       scorax rank battles.csv --out results    files and a figure, too
       scorax rank games.csv --item-a-column home --item-b-column away
       scorax rank orders.csv                   columns ranking, item, rank
+      scorax rank election.toc                 a PrefLib file
       scorax rank scores.csv --scores --method mle
       scorax rank battles.csv --features length --cluster judge --bootstrap 1000
       scorax rank battles.csv --influence      how few votes hold up the leader?
@@ -268,7 +271,7 @@ def rank(
 
         settings = _ranking.Settings(chosen, model, ties, precision, on_disconnected, bootstrap, influence, asked)
         votes = _votes.load(
-            _votes.Source(file, columns, outcome_value or [], _listed(features), lower_is_better),
+            _votes.Source(file, columns, outcome_value or [], _listed(features), lower_is_better, unlisted),
             "scores" if scores else _ranking.kind_of(model),
         )
         ranked = _ranking.infer(votes, settings)

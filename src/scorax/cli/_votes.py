@@ -1,7 +1,8 @@
-"""Votes from a file: comparisons, rankings, scores of the same samples, or a matrix of ranks."""
+"""Votes from a file: comparisons, rankings, scores of the same samples, a matrix of ranks, or PrefLib's orders."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from scorax.cli._reading import numbers, read_file, require
 from scorax.data import Comparisons, Rankings, Responses, Vocabulary, contrast_features, refuse
 
 Kind = Literal["comparisons", "rankings", "scores", "ranks"]
+_PREFLIB = (".soc", ".soi", ".toc", ".toi")
 # Columns that name the rows of a matrix where the user names none.
 _USUAL = ("id", "sample", "question", "task", "ranking")
 
@@ -24,6 +26,8 @@ class Source(NamedTuple):
     outcome_values: Sequence[str] = ()
     features: Sequence[str] = ()
     lower_is_better: bool = False
+    unlisted: str | None = None
+    """What becomes of items that a ranking leaves out, as `Rankings.from_orders` says; `None` is `absent`."""
 
 
 class Feature(NamedTuple):
@@ -61,16 +65,22 @@ class _Reader(NamedTuple):
 def load(source: Source, kind: Kind | None) -> Votes:
     """Votes from a file, by default of the kind that its columns say: comparisons or rankings.
 
+    PrefLib's files hold rankings and have no columns.
+
     Raises:
         ValueError: The file cannot be read as votes of this kind; options contradict it.
     """
     named = {role: column for role, column in source.columns.items() if column is not None}
+    if Path(source.file).suffix.lower() in _PREFLIB:
+        return _preflib(named, source, kind)
     frame = read_file(source.file)
     kind = _kind_of_columns(frame.columns, named) if kind is None else kind
     reader = _READERS[kind]
     foreign = [_option(role) for role in named if role not in reader.roles]
     if source.features and "order" not in reader.roles:
         foreign.append("--features")
+    if source.unlisted is not None and kind not in ("rankings", "ranks"):
+        foreign.append("--unlisted")
     if foreign:
         raise ValueError(f"{foreign[0]} does not belong to {reader.called}")
     return reader.read(frame, named, source)
@@ -140,7 +150,20 @@ def _feature(frame: Any, name: str) -> tuple[np.ndarray, Feature]:
 
 def _rankings(frame: Any, named: dict[str, str], source: Source) -> Votes:
     columns: dict[str, Any] = dict(named)
-    data, items = Rankings.from_frame(frame, **columns)
+    data, items = Rankings.from_frame(frame, **columns, unlisted=source.unlisted or "absent")
+    return Votes(data, items, np.arange(len(data.weight)))
+
+
+def _preflib(named: Mapping[str, str], source: Source, kind: Kind | None) -> Votes:
+    if kind not in (None, "rankings"):
+        called = _READERS[kind].called
+        mend = f"drop {called}" if called.startswith("--") else f"not {called}"
+        raise ValueError(f"{source.file} is a PrefLib file of rankings: {mend}")
+    foreign = [*map(_option, named), *["--outcome-value"] * bool(source.outcome_values)]
+    foreign += ["--features"] * bool(source.features)
+    if foreign:
+        raise ValueError(f"{foreign[0]} does not belong to a PrefLib file, which has no columns")
+    data, items = Rankings.from_preflib(source.file, unlisted=source.unlisted or "absent")
     return Votes(data, items, np.arange(len(data.weight)))
 
 
@@ -192,7 +215,9 @@ def _ranks(frame: Any, named: dict[str, str], source: Source) -> Votes:
     responses, items = _matrix(frame, named, "ranking", -1.0)
     there, ranks = np.asarray(responses.where), np.asarray(responses.value)
     refuse((there & (ranks < 0)).any(1), "a rank is negative", "1 is best; 0 or an empty cell is unranked.")
-    data = Rankings.from_rank_matrix(np.where(there, ranks, np.nan), weight=np.asarray(responses.weight))
+    data = Rankings.from_rank_matrix(
+        np.where(there, ranks, np.nan), weight=np.asarray(responses.weight), unlisted=source.unlisted or "absent"
+    )
     return Votes(data, items, np.arange(len(ranks)))
 
 

@@ -7,6 +7,8 @@ _WORDS = (
     (r"outcomes=\{\.\.\.\}", "--outcome-value WORD=NUMBER"),
     (r"(?<![/'\w])item_([ab])(?![/'\w])(=\.\.\.)?", r"--item-\1-column"),
     (r"\b(outcome|weight|item|judge|label|candidate|gold|ranking|rank)=\.\.\.", r"--\1-column"),
+    (r"not a table: Rankings\.from_preflib reads it", "which is read where its name ends in .soc, .soi, .toc or .toi"),
+    (r"Say which it is with format='soi', for example", "Give its name the ending that it should have"),
     (r"\blevels=(\[\.\.\.\]|\.\.\.)", "--levels"),
     # Where a run in a file differs: digests say nothing to people, and some settings follow from others.
     (r"\bprecondition \(\w+ there, \w+ now\), ", ""),

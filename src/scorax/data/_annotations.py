@@ -10,7 +10,15 @@ from jaxtyping import Array, Bool, Float, Int
 
 from scorax.data._annotations_frame import annotations_columns, dense_columns
 from scorax.data._base import AbstractRows
-from scorax.data._validate import refuse_empty, to_id_array, to_ids, to_int_array, to_weights
+from scorax.data._validate import (
+    refuse_empty,
+    to_array,
+    to_filled_ids,
+    to_ids,
+    to_int_array,
+    to_weights,
+    to_where,
+)
 from scorax.data._vocabulary import Vocabulary
 
 
@@ -92,16 +100,14 @@ class Annotations(AbstractRows):
             Array([[1., 0.],
                    [0., 1.]], dtype=float32)
         """
-        labels, judges = np.asarray(label), np.asarray(judge)
+        labels, judges = to_array("label", label), to_array("judge", judge)
         if labels.ndim != 2 or labels.shape != judges.shape:
             raise ValueError(f"label has shape {labels.shape}, judge {judges.shape}; expected [n, l] for both")
         refuse_empty(labels.size, "annotations")
         n = len(labels)
-        filled = np.ones(labels.shape, bool) if where is None else np.asarray(where, bool)
-        if filled.shape != labels.shape:
-            raise ValueError(f"where has shape {filled.shape}, label {labels.shape}")
-        labels = to_id_array("label", np.where(filled, labels, 0), n_levels)
-        judges = to_id_array("judge", np.where(filled, judges, 0), n_judges)
+        filled = np.ones(labels.shape, bool) if where is None else to_where("where", where, labels.shape, "label")
+        labels = to_filled_ids("label", labels, filled, n_levels)
+        judges = to_filled_ids("judge", judges, filled, n_judges)
         seen = np.bincount(judges[filled], minlength=n_judges or 0)
         if (seen == 0).any():
             idle = np.flatnonzero(seen == 0)

@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from scorax.data._distinct import distinct_rows
-from scorax.data._validate import is_concrete, refuse, to_float_array, to_numbers
+from scorax.data._validate import is_concrete, refuse, to_array, to_float_array, to_numbers
 
 Data = TypeVar("Data", bound="AbstractData")
 Rows = TypeVar("Rows", bound="AbstractRows")
@@ -50,6 +50,7 @@ class AbstractData(eqx.Module):
             >>> battles.reweight(jnp.array([2.0, 0.0])).weight
             Array([2., 0.], dtype=float32)
         """
+        weight = weight if isinstance(weight, jax.Array) else to_array("weight", weight)
         if jnp.shape(weight) != self.weight.shape:
             raise ValueError(f"weight has shape {jnp.shape(weight)}; the rows ask for {self.weight.shape}")
         if is_concrete(weight):
@@ -70,11 +71,16 @@ class AbstractRows(AbstractData):
         Args:
             rows: Row numbers, or one truth value a row.
 
+        Raises:
+            ValueError: there is no such row (checked on the host: an array of JAX is taken as it is).
+
         Example:
             >>> battles = sx.data.Comparisons.from_arrays([0, 1], [1, 2], [1.0, 0.5])
             >>> battles.take(np.array([False, True])).outcome
             Array([0.5], dtype=float32)
         """
+        if isinstance(rows, np.ndarray | list | tuple):
+            rows = _checked_rows(np.asarray(rows), self.weight.shape[0])
         return jax.tree.map(lambda column: column[rows], self)
 
     def pad(self: Rows, n: int) -> Rows:
@@ -163,6 +169,15 @@ class AbstractRows(AbstractData):
             raise ValueError("there are no observations to expand: every count is 0")
         rows = np.repeat(np.arange(len(whole)), whole)
         return _with_weights(self.take(rows), weight[rows] / count[rows], np.ones(len(rows)))
+
+
+def _checked_rows(rows: np.ndarray, n: int) -> np.ndarray:
+    """Row numbers that are there; JAX would take the last row for all beyond it."""
+    if rows.dtype == bool and rows.shape != (n,):
+        raise ValueError(f"rows holds truth values of shape {rows.shape}; expected one for each of the {n} rows")
+    if rows.dtype != bool and rows.size and not (-n <= rows.min() and rows.max() < n):
+        raise ValueError(f"there are {n} rows, so none has the number {rows.max() if rows.max() >= n else rows.min()}")
+    return rows if rows.size else rows.astype(int)
 
 
 def _with_weights(rows: Rows, weight: np.ndarray, count: np.ndarray) -> Rows:

@@ -1,6 +1,6 @@
 """Paired comparisons, as rows and as a table of pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,11 +9,14 @@ from jaxtyping import Array, Float, Int
 
 from scorax.data._base import AbstractData, AbstractRows
 from scorax.data._comparisons_frame import comparisons_columns
+from scorax.data._lists import listed_ids, to_lists
 from scorax.data._pair_table import host_table, traced_table
 from scorax.data._validate import (
+    count_rows,
     is_concrete,
     refuse,
     refuse_empty,
+    to_array,
     to_clusters,
     to_float_array,
     to_ids,
@@ -81,7 +84,7 @@ class Comparisons(AbstractRows):
             >>> battles.difference(jnp.array([0.3, 0.0, -0.3]))
             Array([0.3, 0.6], dtype=float32)
         """
-        n = len(np.asarray(a))
+        n = count_rows("a", a)
         refuse_empty(n, "comparisons")
         first, second = to_ids("a", a, n, n_items), to_ids("b", b, n, n_items)
         itself = first == second
@@ -99,6 +102,56 @@ class Comparisons(AbstractRows):
             features=None if features is None else to_float_array(_features(features, n)),
             cluster=to_clusters(cluster, n),
             time=None if time is None else to_float_array(to_numbers("time", time, (n,))),
+        )
+
+    @classmethod
+    def from_tuples(
+        cls,
+        pairs: Iterable[Any],
+        *,
+        vocabulary: Vocabulary | None = None,
+        weight: Any = None,
+        count: Any = None,
+        cluster: Any = None,
+        time: Any = None,
+        n_items: int | None = None,
+    ) -> "Comparisons":
+        """From pairs of winner and loser: choix' comparisons. Ties take `from_arrays` or `from_frame`.
+
+        Args:
+            pairs: `[(winner, loser), ...]`, ids, or names where a vocabulary is given; or an array `[n, 2]`.
+            vocabulary: What names mean; `Vocabulary.of(name for pair in pairs for name in pair)` collects them.
+            weight: As in `from_arrays`.
+            count: As in `from_arrays`.
+            cluster: As in `from_arrays`.
+            time: As in `from_arrays`.
+            n_items: As in `from_arrays`; the vocabulary's length, where one is given.
+
+        Raises:
+            ValueError: as in `from_arrays`, a row that is no pair, names without a vocabulary, or a name that is
+                unknown.
+
+        Example:
+            >>> models = Vocabulary.of(["gpt", "llama", "phi"])
+            >>> battles = Comparisons.from_tuples([("phi", "gpt"), ("gpt", "llama")], vocabulary=models)
+            >>> battles.a, battles.b, battles.outcome
+            (Array([2, 0], dtype=int32), Array([0, 1], dtype=int32), Array([1., 1.], dtype=float32))
+
+        Source: the data format of choix, https://choix.lum.li.
+        """
+        mend = "Write [(2, 0), (0, 1)]: the winner, and the loser."
+        rows = to_lists(pairs, "comparisons", "a comparison", mend)
+        refuse([len(pair) != 2 for pair in rows], "a comparison is no pair", mend)
+        ids = listed_ids("pairs", [item for pair in rows for item in pair], vocabulary).reshape(-1, 2)
+        return cls.from_arrays(
+            ids[:, 0],
+            ids[:, 1],
+            np.ones(len(ids)),
+            weight=weight,
+            count=count,
+            cluster=cluster,
+            time=time,
+            n_items=n_items if vocabulary is None else len(vocabulary),
         )
 
     @classmethod
@@ -230,7 +283,10 @@ class PairCounts(AbstractData):
             Array([[0., 2.],
                    [0., 0.]], dtype=float32)
         """
-        k = len(np.asarray(wins))
+        square = to_array("wins", wins)
+        if square.ndim != 2 or square.shape[0] != square.shape[1]:
+            raise ValueError(f"wins has shape {square.shape}; expected [k, k]: a row and a column an item")
+        k = len(square)
         won = to_numbers("wins", wins, (k, k), lower=0.0)
         tied = to_numbers("ties", np.zeros((k, k)) if ties is None else ties, (k, k), lower=0.0)
         for name, matrix in (("wins", won), ("ties", tied)):
@@ -303,7 +359,7 @@ def _order(order: Any, n: int) -> np.ndarray:
 
 
 def _features(features: Any, n: int) -> np.ndarray:
-    values = np.asarray(features)
+    values = to_array("features", features)
     columns = values[:, None] if values.ndim == 1 else values
     if columns.ndim != 2 or len(columns) != n:
         raise ValueError(f"features has shape {values.shape}; expected [{n}, d]: one row of numbers a comparison")

@@ -56,11 +56,18 @@ def comparisons_columns(
         "order": None if order is None else table.numbers(table.require(order, "order"), lower=-1.0, upper=1.0),
         "features": None
         if features is None
-        else np.stack([table.numbers(table.require(name, "features")) for name in features], axis=1),
+        else np.stack([_feature(table, name) for name in table.require_all(features, "features")], axis=1),
         "cluster": None if cluster is None else table.groups(table.require(cluster, "cluster")),
         "time": None if time is None else table.numbers(table.require(time, "time")),
     }
     return columns, names
+
+
+def _feature(table: Table, name: str) -> np.ndarray:
+    values = table.numbers(name)
+    if not values.any():
+        raise ValueError(f"column {name!r} is 0 in every row, and so says nothing of either side: leave it out")
+    return values
 
 
 def _pair(table: Table, item_a: str | None, item_b: str | None) -> tuple[str, str]:

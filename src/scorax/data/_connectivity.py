@@ -149,7 +149,10 @@ def _topological(label: np.ndarray, winner: np.ndarray, loser: np.ndarray) -> np
 @functools.singledispatch
 def _edges(data: Any, n_items: int) -> tuple[np.ndarray, ...]:
     """Winners and losers of edges enough for the components, and wins, losses, ties of each item."""
-    raise TypeError(f"no comparisons in {type(data).__name__}")
+    raise TypeError(
+        f"no comparisons in {type(data).__name__}: pass Comparisons, PairCounts or Rankings, which Choices become by "
+        "choices.rankings(n_items)"
+    )
 
 
 @_edges.register

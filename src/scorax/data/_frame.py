@@ -6,7 +6,7 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
-from scorax.data._validate import refuse, refuse_empty, to_numbers
+from scorax.data._validate import refuse, refuse_empty, to_array, to_numbers
 from scorax.data._vocabulary import Vocabulary
 
 
@@ -17,19 +17,27 @@ class Table:
 
     def __init__(self, frame: Any):
         if isinstance(frame, Mapping):
-            self._columns: Any = {str(name): np.asarray(column) for name, column in frame.items()}
+            self._columns: Any = {str(name): to_array(f"column {name!r}", column) for name, column in frame.items()}
+            for name, column in self._columns.items():
+                if column.ndim != 1:
+                    raise ValueError(f"column {name!r} has shape {column.shape}; expected a list of single values")
+            self.names = tuple(self._columns)
             lengths = {len(column) for column in self._columns.values()}
             if len(lengths) > 1:
                 raise ValueError(f"the columns have different lengths: {sorted(lengths)}")
         else:
             try:
                 self._columns = nw.from_native(frame, eager_only=True)
+                columns = self._columns.columns
+            except nw.exceptions.DuplicateError as error:
+                twice = " ".join(str(error).split())
+                raise ValueError(f"the table has several columns of one name ({twice}): rename them") from None
             except TypeError:
                 raise ValueError(
                     f"cannot read a {type(frame).__name__} as a table; pass a pandas or polars data frame, a pyarrow "
                     "table, or a mapping from names to columns (a lazy frame: collect it first)"
                 ) from None
-        self.names = tuple(self._columns if isinstance(frame, Mapping) else self._columns.columns)
+            self.names = tuple(columns)
         if not self.names:
             raise ValueError("the table has no columns: the data are empty")
         refuse_empty(len(self), "rows")
@@ -42,6 +50,14 @@ class Table:
         if name not in self.names:
             raise ValueError(f"there is no column {name!r} for {role}; the columns are {self._present()}")
         return name
+
+    def require_all(self, names: Sequence[str], role: str) -> list[str]:
+        """The names of several columns, all of which are there."""
+        if isinstance(names, str):
+            raise ValueError(f"{role} is a list of columns: {role}=[{names!r}]")
+        if not len(names):
+            raise ValueError(f"{role} is an empty list: name columns, or leave it out")
+        return [self.require(name, role) for name in names]
 
     def find(self, name: str | None, role: str, usual: Sequence[str]) -> str:
         """The column that was named, or else the first one with a usual name."""
@@ -67,6 +83,8 @@ class Table:
         column = self._columns[name]
         if isinstance(column, np.ndarray):
             return _from_array(column)
+        if column.dtype.is_nested():
+            raise ValueError(f"column {name!r} holds a {column.dtype} in each row; expected single values")
         missing = column.is_null().to_numpy().astype(bool)
         if column.dtype.is_numeric() or column.dtype == nw.Boolean:
             plain = not missing.any() and column.dtype != nw.Boolean
@@ -80,6 +98,20 @@ class Table:
         text[:] = raw
         return text, missing | (text == "")
 
+    def scores(self, name: str, mend: str) -> np.ndarray:
+        """The column as numbers, NaN where a value is missing; text that is no number is refused."""
+        values, missing = self.values(name)
+        if values.dtype == object:
+            parsed = np.array([as_number(value) for value in values])
+            missing = missing | np.array([str(value).strip().lower() == "nan" for value in values])
+            self._refuse_words(name, values, np.isnan(parsed) & ~missing, mend)
+            values = parsed
+        return np.where(missing, np.nan, values)
+
+    def _refuse_words(self, name: str, values: np.ndarray, wrong: np.ndarray, mend: str = "") -> None:
+        examples = sorted({repr(value) for value in values[wrong]})[:3]
+        refuse(wrong, f"column {name!r} holds text that is no number, such as {', '.join(examples)},", mend)
+
     def complete(self, name: str) -> np.ndarray:
         """The column, all of whose values must be there."""
         values, missing = self.values(name)
@@ -91,8 +123,7 @@ class Table:
         values = self.complete(name)
         if values.dtype == object:
             parsed = np.array([as_number(value) for value in values])
-            examples = sorted({repr(value) for value in values[np.isnan(parsed)]})[:3]
-            refuse(np.isnan(parsed), f"column {name!r} holds text that is no number, such as {', '.join(examples)},")
+            self._refuse_words(name, values, np.isnan(parsed))
             values = parsed
         return to_numbers(f"column {name!r}", values, (len(self),), lower=lower, upper=upper)
 

@@ -3,11 +3,16 @@
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from scorax.data._base import AbstractData
-from scorax.data._validate import to_float_array, to_numbers
+from scorax.data._choices import Choices
+from scorax.data._comparisons import Comparisons, PairCounts
+from scorax.data._matches import Matches
+from scorax.data._rankings import Rankings
+from scorax.data._validate import is_concrete, refuse, refuse_empty, to_array, to_float_array, to_numbers
 
 
 class WithItemFeatures(AbstractData):
@@ -28,16 +33,19 @@ class WithItemFeatures(AbstractData):
             item_features: `[k, d]`, or `[k]` for a single one.
 
         Raises:
-            ValueError: a missing or infinite value, or a feature that is the same for all items: strengths count only
-                relative to one another, so it cannot matter.
+            ValueError: `rows` are no data, an item has no row of features, a missing or infinite value, or a feature
+                that is the same for all items: strengths count only relative to one another, so it cannot matter.
 
         Example:
             >>> battles = sx.data.Comparisons.from_arrays([0, 1], [1, 2], [1.0, 0.5])
             >>> WithItemFeatures.from_arrays(battles, [7.0, 13.0, 70.0]).item_features.shape
             (3, 1)
         """
-        values = np.asarray(item_features)
+        if not isinstance(rows, AbstractData):
+            raise ValueError(f"rows are comparisons, a table of them or rankings, not a {type(rows).__name__}")
+        values = to_array("item_features", item_features)
         columns = values[:, None] if values.ndim == 1 else values
+        refuse_empty(columns.size, "features")
         if columns.ndim != 2:
             raise ValueError(f"item_features has shape {values.shape}; expected [k, d]: one row of numbers an item")
         checked = to_numbers("item_features", columns, columns.shape)
@@ -47,6 +55,7 @@ class WithItemFeatures(AbstractData):
                 f"item_features has a column that is the same for all items (column {constant[0]}): it cannot tell "
                 "them apart. Leave it out."
             )
+        _refuse_items_without(rows, len(checked))
         return cls(rows=rows, item_features=to_float_array(checked))  # pyright: ignore[reportCallIssue]
 
     @property
@@ -78,6 +87,24 @@ class WithItemFeatures(AbstractData):
     def pad(self, n: int) -> "WithItemFeatures":
         """The same with `n` rows, the new ones of weight 0."""
         return dataclasses.replace(self, rows=self.rows.pad(n))
+
+
+def _refuse_items_without(rows: AbstractData, k: int) -> None:
+    """Raise where an item has no row of features: a gather out of range would be silent."""
+    if isinstance(rows, PairCounts):
+        if rows.weight.shape[-1] != k:
+            raise ValueError(f"the table is of {rows.weight.shape[-1]} items, item_features has {k} rows: one an item")
+        return
+    ids = {
+        Comparisons: lambda data: (data.a, data.b),
+        Rankings: lambda data: (jnp.where(data.where, data.order, 0),),
+        Choices: lambda data: (jnp.where(data.where, data.offered, 0),),
+        Matches: lambda data: (jnp.where(data.where, data.members, 0),),
+    }.get(type(rows), lambda data: ())(rows)
+    if is_concrete(*ids):
+        for column in map(np.asarray, ids):
+            beyond = (column >= k).reshape(len(column), -1).any(1)
+            refuse(beyond, f"an item id is {k} or more, and item_features has {k} rows,", "Give every item a row.")
 
 
 def contrast_features(

@@ -1,6 +1,6 @@
 """Matches of several teams with several players each, and how they ended."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,17 +9,20 @@ from jaxtyping import Array, Bool, Float, Int
 
 from scorax.data._base import AbstractRows
 from scorax.data._comparisons import Comparisons
+from scorax.data._lists import is_list, listed_ids, to_lists
 from scorax.data._ragged import codes, padded
 from scorax.data._validate import (
     is_concrete,
     refuse,
     refuse_empty,
+    to_array,
     to_clusters,
+    to_filled_ids,
     to_float_array,
-    to_id_array,
     to_int_array,
     to_numbers,
     to_weights,
+    to_where,
 )
 from scorax.data._vocabulary import Vocabulary
 
@@ -78,7 +81,7 @@ class Matches(AbstractRows):
         ids, filled = _places(members, where)
         present = np.any(filled, axis=2, keepdims=False)
         refuse(present.sum(1) < 2, "a match has fewer than two teams", "Drop these rows.")
-        ids = to_id_array("members", np.where(filled, ids, 0), n_items)
+        ids = to_filled_ids("members", ids, filled, n_items)
         _refuse_repeats(ids, filled)
         weights, counts = to_weights(weight, count, len(ids))
         return cls(
@@ -94,8 +97,8 @@ class Matches(AbstractRows):
     @classmethod
     def from_lists(
         cls,
-        matches: Iterable[Sequence[Sequence[Any]]],
-        ranks: Iterable[Sequence[float | int]] | None = None,
+        matches: Iterable[Any],
+        ranks: Iterable[Any] | None = None,
         *,
         vocabulary: Vocabulary | None = None,
         weight: Any = None,
@@ -118,7 +121,8 @@ class Matches(AbstractRows):
             n_items: As in `from_arrays`; the vocabulary's length, where one is given.
 
         Raises:
-            ValueError: as in `from_arrays`, an empty team, not one rank for every team, or a name that is unknown.
+            ValueError: as in `from_arrays`, an empty team or one that is no list, not one rank for every team, names
+                without a vocabulary, or a name that is unknown.
 
         Example:
             >>> players = Vocabulary.of(["ann", "bob", "cy"])
@@ -126,14 +130,16 @@ class Matches(AbstractRows):
             Array([[[0, 1],
                     [2, 0]]], dtype=int32)
         """
-        teams = [[list(team) for team in match] for match in matches]
-        refuse_empty(len(teams), "matches")
+        mend = "A match is a list of teams: [['ann', 'bob'], ['cy']]."
+        given = to_lists(matches, "matches", "a match", mend)
+        refuse([not all(map(is_list, match)) for match in given], "a team is no list", mend)
+        teams = [[list(team) for team in match] for match in given]
         n_teams = np.array([len(match) for match in teams])
-        refuse(n_teams < 2, "a match has fewer than two teams", "A match is a list of teams: [['ann', 'bob'], ['cy']].")
+        refuse(n_teams < 2, "a match has fewer than two teams", mend)
         sizes = [np.array([len(team) for team in match]) for match in teams]
         refuse([(size == 0).any() for size in sizes], "a team is empty", "Leave the team out.")
         flat = [player for match in teams for team in match for player in team]
-        ids = to_id_array("members", np.asarray(flat) if vocabulary is None else vocabulary.encode(flat))
+        ids = listed_ids("members", flat, vocabulary)
         by_team, filled = padded(ids, np.concatenate(sizes))
         places, present = padded(np.arange(len(by_team)), n_teams)
         return cls.from_arrays(
@@ -190,22 +196,20 @@ class Matches(AbstractRows):
 
 def _places(members: Any, where: Any) -> tuple[np.ndarray, np.ndarray]:
     """Ids `[n, t, p]` and which of them are filled."""
-    given = np.asarray(members)
+    given = to_array("members", members)
     ids = given[:, :, None] if given.ndim == 2 else given
     if ids.ndim != 3:
         raise ValueError(
             f"members has shape {given.shape}; expected [n, t, p]. For teams of different sizes: from_lists"
         )
     refuse_empty(ids.size, "matches")
-    filled = np.ones(given.shape, bool) if where is None else np.asarray(where, bool)
-    if filled.shape != given.shape:
-        raise ValueError(f"where has shape {filled.shape}, members {given.shape}")
+    filled = np.ones(given.shape, bool) if where is None else to_where("where", where, given.shape, "members")
     return ids, filled.reshape(ids.shape)
 
 
 def _dense_ranks(rank: Any, present: np.ndarray) -> np.ndarray:
     """1, 2, ... within each match, equal where the given numbers are; 0 where there is no team."""
-    raw = np.asarray(rank)
+    raw = to_array("rank", rank)
     if raw.shape != present.shape:
         raise ValueError(f"rank has shape {raw.shape}; the matches ask for {present.shape}")
     if raw.dtype.kind not in "fiub":
@@ -218,10 +222,10 @@ def _dense_ranks(rank: Any, present: np.ndarray) -> np.ndarray:
     return np.take_along_axis(np.cumsum(steps, axis=1), place, axis=1)
 
 
-def _listed_ranks(ranks: Iterable[Sequence[float | int]] | None, n_teams: np.ndarray) -> np.ndarray:
+def _listed_ranks(ranks: Iterable[Any] | None, n_teams: np.ndarray) -> np.ndarray:
     if ranks is None:
         return np.broadcast_to(np.arange(n_teams.max()), (len(n_teams), n_teams.max()))
-    listed = [list(rank) for rank in ranks]
+    listed = to_lists(ranks, "ranks", "the ranks of a match", "Write [[1, 2], [2, 1]]: a number a team.")
     if len(listed) != len(n_teams):
         raise ValueError(f"ranks are given for {len(listed)} matches, but there are {len(n_teams)}")
     refuse([len(rank) for rank in listed] != n_teams, "there is not one rank for every team", "Lower is better.")

@@ -1,7 +1,8 @@
 """Rankings padded to a common length, of all items or of some, complete or cut off at the top."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -10,17 +11,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from scorax.data._base import AbstractRows
+from scorax.data._lists import listed_ids, to_places
+from scorax.data._preflib import read_preflib
 from scorax.data._ragged import padded
-from scorax.data._rankings_frame import orders_of_matrix, rankings_columns
+from scorax.data._rankings_frame import matrix_of_ranks, orders_of_matrix, rankings_columns
+from scorax.data._read import Readable
 from scorax.data._tie_levels import dense_levels, flatten_orders, levels_of_ties
-from scorax.data._validate import (
-    refuse,
-    refuse_empty,
-    to_clusters,
-    to_id_array,
-    to_int_array,
-    to_weights,
-)
+from scorax.data._validate import refuse, to_array, to_clusters, to_int_array, to_truths, to_weights
 from scorax.data._vocabulary import Vocabulary
 
 
@@ -75,22 +72,10 @@ class Rankings(AbstractRows):
             Array([[ True,  True,  True],
                    [ True,  True, False]], dtype=bool)
         """
-        ids = np.asarray(order)
-        if ids.ndim != 2:
-            raise ValueError(
-                f"order has shape {ids.shape}; expected [n, l]. For lists of different lengths: from_orders"
-            )
-        refuse_empty(ids.size, "rankings")
-        filled = np.ones(ids.shape, bool) if where is None else np.asarray(where, bool)
-        if filled.shape != ids.shape:
-            raise ValueError(f"where has shape {filled.shape}, order {ids.shape}")
-        refuse(~filled.any(1), "a ranking is empty", "Drop these rows.")
-        refuse((filled[:, 1:] & ~filled[:, :-1]).any(1), "a ranking has a gap", "Filled places come first.")
-        ids = to_id_array("order", np.where(filled, ids, 0), n_items)
-        _refuse_repeats(ids, filled)
+        ids, filled = to_places("order", order, where, n_items, what="rankings", one="a ranking")
         if rest is not None:
-            rest = _checked_rest(np.asarray(rest, bool), ids, filled, n_items)
-        levels = None if tie_level is None else dense_levels(np.asarray(tie_level), filled)
+            rest = _checked_rest(to_array("rest", rest), ids, filled, n_items)
+        levels = None if tie_level is None else dense_levels(to_array("tie_level", tie_level), filled)
         weights, counts = to_weights(weight, count, len(ids))
         return cls(
             order=to_int_array(ids),
@@ -105,7 +90,7 @@ class Rankings(AbstractRows):
     @classmethod
     def from_orders(
         cls,
-        orders: Iterable[Sequence[Any]],
+        orders: Iterable[Any],
         *,
         vocabulary: Vocabulary | None = None,
         unlisted: str = "absent",
@@ -114,7 +99,7 @@ class Rankings(AbstractRows):
         count: Any = None,
         cluster: Any = None,
     ) -> "Rankings":
-        """From lists of items, best first, of any lengths.
+        """From lists of items, best first, of any lengths: choix' rankings, too.
 
         Args:
             orders: Ids, or names where a vocabulary is given. Items that are tied stand together in a tuple, list or
@@ -128,7 +113,8 @@ class Rankings(AbstractRows):
             cluster: As in `from_arrays`.
 
         Raises:
-            ValueError: as in `from_arrays`, or a name is unknown.
+            ValueError: as in `from_arrays`, a ranking that is no list (a text, a set), names without a vocabulary, or
+                a name that is unknown.
 
         Example:
             >>> fruit = Vocabulary.of(["apple", "banana", "cherry"])
@@ -138,9 +124,8 @@ class Rankings(AbstractRows):
                    [ True, False,  True]], dtype=bool)
         """
         flat, level, lengths = flatten_orders(orders)
-        ids = np.asarray(flat) if vocabulary is None else vocabulary.encode(flat)
+        ids = listed_ids("order", flat, vocabulary)
         n_items = len(vocabulary) if vocabulary is not None else n_items
-        to_id_array("order", ids)
         order, where = padded(ids, lengths)
         return cls.from_arrays(
             order,
@@ -173,7 +158,7 @@ class Rankings(AbstractRows):
             cluster: As in `from_arrays`.
 
         Raises:
-            ValueError: a rank is negative, or a row ranks nothing.
+            ValueError: a rank is negative, infinite or no number, or a row ranks nothing.
 
         Example:
             >>> rankings = Rankings.from_rank_matrix([[2, 1, 2], [1, 0, 2]])
@@ -184,8 +169,9 @@ class Rankings(AbstractRows):
             Array([[0, 1, 1],
                    [0, 1, 0]], dtype=int32)
         """
-        order, where, level = orders_of_matrix(np.asarray(ranks, np.float64))
-        k = np.shape(ranks)[1]
+        numbers = matrix_of_ranks(ranks)
+        order, where, level = orders_of_matrix(numbers)
+        k = numbers.shape[1]
         return cls.from_arrays(
             order,
             where=where,
@@ -228,7 +214,8 @@ class Rankings(AbstractRows):
             The rankings, in order of appearance, and the names of their items.
 
         Raises:
-            ValueError: a column is not there, a value is missing, an item appears twice in a ranking.
+            ValueError: a column is not there, a value is missing, a rank is 0 or below, an item appears twice in a
+                ranking.
 
         Example:
             >>> rankings, items = Rankings.from_frame(
@@ -249,6 +236,47 @@ class Rankings(AbstractRows):
             **read.columns,
         )
         return rankings, read.items
+
+    @classmethod
+    def from_preflib(
+        cls,
+        source: str | os.PathLike[str] | Readable,
+        *,
+        format: str | None = None,
+        unlisted: str = "absent",
+    ) -> tuple["Rankings", Vocabulary]:
+        """From a file of PrefLib: `.soc`, `.soi`, `.toc` or `.toi`, as it is today or was before 2022.
+
+        The four hold strict orders (s) or orders with ties (t), complete (c) or incomplete (i). A row is a distinct
+        order, `count` how many voters gave it.
+
+        Args:
+            source: A path, or a stream of bytes.
+            format: `"soc"`, `"soi"`, `"toc"` or `"toi"`; by default told by the name's ending and the file's header.
+            unlisted: As in `from_orders`, for orders that leave alternatives out.
+
+        Returns:
+            The rankings, and the names of all alternatives in the file's order: its number 1 is id 0.
+
+        Raises:
+            ValueError: the file cannot be read or is of another kind, a line is no order, an order lists an alternative
+                twice or one that there is not, has ties or leaves alternatives out where the kind forbids it, or the
+                header does not agree with the orders (numbers of alternatives, voters, orders).
+
+        Example:
+            >>> import io
+            >>> header = ["# NUMBER ALTERNATIVES: 2", "# ALTERNATIVE NAME 1: tea", "# ALTERNATIVE NAME 2: coffee"]
+            >>> stream = io.BytesIO("\\n".join([*header, "7: 2,1"]).encode())
+            >>> votes, drinks = Rankings.from_preflib(stream, format="soc")
+            >>> votes.order, votes.count, drinks.names
+            (Array([[1, 0]], dtype=int32), Array([7.], dtype=float32), ('tea', 'coffee'))
+
+        Source: Mattei, Walsh (2013), "PrefLib: a library for preferences", doi:10.1007/978-3-642-41575-3_20; the
+        specification in the repository PrefLib/PrefLib-Data.
+        """
+        read = read_preflib(source, format)
+        rankings = cls.from_orders(read.orders, unlisted=unlisted, n_items=len(read.names), count=read.counts)
+        return rankings, Vocabulary(read.names)
 
     def canonical(self) -> "Rankings":
         """The same rankings with id 0 in all places that are not filled, tied items in the order of their ids."""
@@ -292,16 +320,10 @@ def unlisted_rest(order: np.ndarray, where: np.ndarray, unlisted: str, n_items: 
     return rest
 
 
-def _refuse_repeats(ids: np.ndarray, filled: np.ndarray) -> None:
-    # Places that are not filled get ids of their own.
-    alone = np.where(filled, ids.astype(np.int64), -1 - np.arange(ids.shape[1]))
-    ordered = np.sort(alone, axis=1)
-    refuse((ordered[:, 1:] == ordered[:, :-1]).any(1), "an item is listed twice", "A ranking lists an item once.")
-
-
 def _checked_rest(rest: np.ndarray, ids: np.ndarray, filled: np.ndarray, n_items: int | None) -> np.ndarray:
     if rest.ndim != 2 or len(rest) != len(ids) or (n_items is not None and rest.shape[1] != n_items):
         raise ValueError(f"rest has shape {rest.shape}; expected [{len(ids)}, {n_items or 'k'}]")
+    rest = to_truths("rest", rest)
     refuse((filled & (ids >= rest.shape[1])).any(1), f"an item id is {rest.shape[1]} or more, the width of rest")
     both = np.take_along_axis(rest, np.where(filled, ids, ids[:, :1]), axis=1)
     refuse(both.any(1), "an item is both listed and in rest", "rest holds only items that are not listed.")

@@ -4,9 +4,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scorax.data._frame import Table, encode, natural
+from scorax.data._frame import Table, as_number, encode, natural
 from scorax.data._ragged import appearance, codes
-from scorax.data._validate import refuse
+from scorax.data._validate import refuse, to_array
 from scorax.data._vocabulary import Vocabulary
 
 
@@ -22,10 +22,27 @@ class Columns(NamedTuple):
     items: Vocabulary
 
 
+def matrix_of_ranks(ranks: Any) -> np.ndarray:
+    """Ranks `[n, k]` as numbers, `None` as NaN; text that is none is refused."""
+    raw = to_array("ranks", ranks)
+    if raw.ndim != 2 or raw.size == 0:
+        raise ValueError(f"ranks have shape {raw.shape}; expected [n, k]: a row a ranking, a column an item")
+    try:
+        return raw.astype(np.float64)
+    except (TypeError, ValueError):
+        words = [[value for value in row if value is not None and np.isnan(as_number(value))] for row in raw.tolist()]
+        first = next((value for row in words for value in row), None)
+        refuse(
+            [len(row) > 0 for row in words],
+            f"a rank is no number, such as {first!r},",
+            "Leave out columns that are no items.",
+        )
+        raise
+
+
 def orders_of_matrix(ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Item ids, best first, from rows of ranks (0 or NaN: unranked), which places are filled, and the ranks there."""
-    if ranks.ndim != 2 or ranks.size == 0:
-        raise ValueError(f"ranks have shape {ranks.shape}; expected [n, k]: a row a ranking, a column an item")
+    refuse(np.isinf(ranks).any(1), "a rank is infinite", "Ranks are 1, 2, ...; 0 or NaN for unranked items.")
     refuse(
         (ranks < 0).any(1), "a rank is negative", "Ranks are 1 for the best item, 2, ...; 0 or NaN for unranked ones."
     )
@@ -54,6 +71,8 @@ def rankings_columns(
     table = Table(frame)
     labels, text = table.text(table.require(ranking, "ranking")), table.text(table.require(item, "item"))
     ranks = table.numbers(table.require(rank, "rank"), lower=0.0)
+    # In a matrix of ranks 0 is unranked, in a count from 0 the best: say which.
+    refuse(ranks == 0, f"column {rank!r} is 0", "Ranks count from 1, the best; leave out the rows of unranked items.")
     names = Vocabulary.of(natural(text)) if vocabulary is None else vocabulary
     ids = encode(text, names)
     first, group = appearance(codes(labels.astype(str)))

@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +21,10 @@ _FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+# PrefLib's orders, which are no tables, and what else PrefLib has.
+PREFLIB = ("soc", "soi", "toc", "toi")
+_OTHER_PREFLIB = {"cat": "categories", "wmd": "a graph for matching"}
+_PREFLIB_HEADER = re.compile(rb"#\s*(FILE NAME|TITLE|DATA TYPE|NUMBER ALTERNATIVES)\s*:")
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 _PARQUET = b"PAR1"
 _COMPRESSED = {
@@ -56,7 +61,8 @@ def read_table(source: str | os.PathLike[str] | Readable, *, format: str | None 
 
     Raises:
         ValueError: there is no such file or it cannot be read; it is empty, binary, compressed, truncated, not UTF-8,
-            or ragged (a line has more or fewer fields than the header); the format is unknown.
+            or ragged (a line has more or fewer fields than the header); the format is unknown; it is a file of
+            PrefLib, whose orders `Rankings.from_preflib` reads.
         ImportError: none of the three libraries is installed.
 
     Example:
@@ -64,16 +70,18 @@ def read_table(source: str | os.PathLike[str] | Readable, *, format: str | None 
         >>> read_table(io.BytesIO(b"model_a,model_b,winner\\ngpt,llama,tie\\n")).shape
         (1, 3)
     """
-    name, content = _bytes(source)
+    name, content = read_bytes(source)
     if format not in (None, "csv", "tsv", "jsonl", "parquet"):
         raise ValueError(f"format must be 'csv', 'tsv', 'jsonl' or 'parquet', not {format!r}")
     if not content.strip():
         raise ValueError(f"{name} is empty")
+    if format is None:
+        _refuse_preflib(name, content)
     kind = format or _FORMATS.get(Path(name).suffix.lower()) or _guess(content)
     if kind == "parquet":
         _check_parquet(name, content)
     else:
-        content = _check_text(name, content)
+        content = checked_text(name, content)
     if kind in _DELIMITERS:
         _check_fields(name, content, _DELIMITERS[kind])
     library, readers = _library()
@@ -83,7 +91,7 @@ def read_table(source: str | os.PathLike[str] | Readable, *, format: str | None 
         raise ValueError(f"{name} cannot be read as {kind}: {_why(kind, content, error)}") from error
 
 
-def _bytes(source: str | os.PathLike[str] | Readable) -> tuple[str, bytes]:
+def read_bytes(source: str | os.PathLike[str] | Readable) -> tuple[str, bytes]:
     """What to call the source, and all that is in it."""
     if not isinstance(source, str | os.PathLike):
         return str(getattr(source, "name", "the stream")), source.read()
@@ -94,6 +102,22 @@ def _bytes(source: str | os.PathLike[str] | Readable) -> tuple[str, bytes]:
         return str(path), path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def ending(name: str) -> str:
+    """What stands behind the last point of a file's name, in small letters."""
+    return Path(name).suffix.lower().removeprefix(".")
+
+
+def _refuse_preflib(name: str, content: bytes) -> None:
+    kind = ending(name)
+    if kind in _OTHER_PREFLIB:
+        raise ValueError(
+            f"{name} holds {_OTHER_PREFLIB[kind]} (PrefLib's .{kind}), which is not read; the files of orders are: "
+            ".soc, .soi, .toc, .toi"
+        )
+    if kind in PREFLIB or _PREFLIB_HEADER.match(content.removeprefix(b"\xef\xbb\xbf")):
+        raise ValueError(f"{name} is a PrefLib file of orders, not a table: Rankings.from_preflib reads it")
 
 
 def _guess(content: bytes) -> str:
@@ -113,7 +137,7 @@ def _check_parquet(name: str, content: bytes) -> None:
         raise ValueError(f"{name} is a truncated Parquet file: its end is missing")
 
 
-def _check_text(name: str, content: bytes) -> bytes:
+def checked_text(name: str, content: bytes) -> bytes:
     """The text without a byte-order mark and without lines at the end that are empty."""
     for magic, tool in _COMPRESSED.items():
         if content.startswith(magic):

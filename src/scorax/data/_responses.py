@@ -13,7 +13,17 @@ from scorax.data._comparisons import PairCounts
 from scorax.data._frame import Table, encode, natural
 from scorax.data._ragged import appearance, codes
 from scorax.data._rankings import Rankings
-from scorax.data._validate import is_concrete, refuse, refuse_empty, to_clusters, to_float_array, to_numbers, to_weights
+from scorax.data._validate import (
+    is_concrete,
+    refuse,
+    refuse_empty,
+    to_array,
+    to_clusters,
+    to_float_array,
+    to_numbers,
+    to_weights,
+    to_where,
+)
 from scorax.data._vocabulary import Vocabulary
 
 TIES = ("full", "half", "keep")
@@ -66,16 +76,14 @@ class Responses(AbstractRows):
             Array([[ True,  True],
                    [ True, False]], dtype=bool)
         """
-        raw = np.asarray(value)
+        raw = to_array("value", value)
         if raw.ndim != 2:
             raise ValueError(f"value has shape {raw.shape}; expected [n, k]: a row a sample, a column a system")
         refuse_empty(raw.size, "scores")
         if raw.dtype.kind not in "fiub":
-            raise ValueError(f"value holds {raw.dtype} values, not numbers")
+            raise ValueError(f"value holds {raw.dtype} values, not numbers; a missing score is NaN")
         raw = raw.astype(np.float64)
-        there = ~np.isnan(raw) if where is None else np.asarray(where, bool)
-        if there.shape != raw.shape:
-            raise ValueError(f"where has shape {there.shape}, value {raw.shape}")
+        there = ~np.isnan(raw) if where is None else to_where("where", where, raw.shape, "value")
         refuse(~there.any(1), "a sample has no score", "Drop these rows.")
         idle = np.flatnonzero(~there.any(0))
         if idle.size:
@@ -148,6 +156,7 @@ class Responses(AbstractRows):
         refuse(again, "a system has another score on the same sample", "Keep one of them, or their mean.")
         value = np.full((len(first), len(names)), np.nan)
         value[row, column] = numbers
+        _refuse_idle(value, names)
         others = _columns(table, direction, weight, count, cluster, first, row)
         return cls.from_arrays(value, **others), names
 
@@ -167,7 +176,7 @@ class Responses(AbstractRows):
 
         Args:
             frame: As in `from_frame`.
-            systems: Columns of scores; by default all that have no other role.
+            systems: Columns of scores, as numbers or as text; by default all that have no other role.
             sample: Column that names the sample. It is not read, but it is no system.
             direction: +1 or -1 for all, or a column of these.
             weight: Column of weights; by default the counts.
@@ -191,10 +200,15 @@ class Responses(AbstractRows):
         roles = {name for name in (sample, direction, weight, count, cluster) if isinstance(name, str)}
         for name in roles:
             table.require(name, "a role of its own")
-        chosen = [name for name in table.names if name not in roles] if systems is None else list(systems)
-        if not chosen:
+        left = [name for name in table.names if name not in roles]
+        if not left:
             raise ValueError("no column is left for the systems")
-        value = np.stack([_scores(table, table.require(name, "a system")) for name in chosen], axis=1)
+        chosen = left if systems is None else table.require_all(systems, "systems")
+        for name in roles & set(chosen):
+            raise ValueError(f"column {name!r} is named as a system and in a role of its own: leave it out of one")
+        mend = "If it names the samples, pass sample={!r}; if not, name the columns of scores with systems=[...]."
+        value = np.stack([table.scores(name, mend.format(name)) for name in chosen], axis=1)
+        _refuse_idle(value, chosen)
         rows = np.arange(len(table))
         others = _columns(table, direction, weight, count, cluster, rows, rows)
         return cls.from_arrays(value, **others), Vocabulary(tuple(chosen))
@@ -312,11 +326,12 @@ def _columns(
     return columns
 
 
-def _scores(table: Table, name: str) -> np.ndarray:
-    values, missing = table.values(name)
-    if values.dtype == object:
-        raise ValueError(f"column {name!r} holds text, not scores: name the columns of scores with systems=[...]")
-    return np.where(missing, np.nan, values)
+def _refuse_idle(value: np.ndarray, names: Sequence[str]) -> None:
+    """Raise where a system has no score on any sample, with its name."""
+    idle = [names[int(i)] for i in np.flatnonzero(np.isnan(value).all(0))]
+    if idle:
+        shown = ", ".join(map(repr, idle[:3])) + (", ..." if len(idle) > 3 else "")
+        raise ValueError(f"{len(idle)} of {len(names)} systems have no score: {shown}. Leave them out.")
 
 
 def _host_sums(data: Responses) -> list[tuple[Array, Array]]:

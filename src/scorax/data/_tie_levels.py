@@ -1,14 +1,15 @@
 """Ties within rankings: levels that never fall along a list, equal where items are tied."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from scorax.data._validate import refuse, refuse_empty
+from scorax.data._lists import is_group, to_lists
+from scorax.data._validate import refuse
 
 
-def flatten_orders(orders: Iterable[Sequence[Any]]) -> tuple[list[Any], np.ndarray, np.ndarray]:
+def flatten_orders(orders: Iterable[Any]) -> tuple[list[Any], np.ndarray, np.ndarray]:
     """Items of all lists end to end, every item's level in its list, and how many items each list has.
 
     Example:
@@ -16,10 +17,14 @@ def flatten_orders(orders: Iterable[Sequence[Any]]) -> tuple[list[Any], np.ndarr
         >>> flat, level.tolist(), lengths.tolist()
         (['a', 'b', 'c', 'c'], [0, 1, 1, 0], [3, 1])
     """
-    groups = [[_group(entry) for entry in order] for order in orders]
-    refuse_empty(len(groups), "rankings")
+    groups = [
+        [_group(entry) for entry in order]
+        for order in to_lists(orders, "rankings", "a ranking", "Write [['x', 'y'], ['y']]: a list each, best first.")
+    ]
     refuse([not order for order in groups], "a ranking is empty", "Drop these rows.")
     refuse([not all(order) for order in groups], "a group of tied items is empty", "Leave it out.")
+    nested = [any(is_group(item) for group in order for item in group) for order in groups]
+    refuse(nested, "a group of tied items holds a group", "Items that are tied stand in one tuple: ['x', ('y', 'z')].")
     flat = [item for order in groups for group in order for item in group]
     level = [at for order in groups for at, group in enumerate(order) for _ in group]
     return flat, np.array(level), np.array([sum(map(len, order)) for order in groups])
@@ -29,7 +34,7 @@ def _group(entry: Any) -> list[Any]:
     """Items that are tied, or one item alone."""
     if isinstance(entry, set | frozenset):
         return sorted(entry)
-    return list(entry) if isinstance(entry, tuple | list) else [entry]
+    return list(entry) if is_group(entry) else [entry]
 
 
 def levels_of_ties(level: np.ndarray, where: np.ndarray) -> np.ndarray | None:

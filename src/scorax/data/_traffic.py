@@ -11,8 +11,10 @@ from scorax.data._base import AbstractRows
 from scorax.data._frame import Table, encode, natural
 from scorax.data._ragged import padded
 from scorax.data._validate import (
+    count_rows,
     refuse,
     refuse_empty,
+    to_array,
     to_float_array,
     to_ids,
     to_int_array,
@@ -77,7 +79,7 @@ class Traffic(AbstractRows):
                    [0, 0],
                    [0, 0]], dtype=int32)
         """
-        k, n_edges = len(np.asarray(visits_in)), len(np.asarray(source))
+        k, n_edges = count_rows("visits_in", visits_in), count_rows("source", source)
         refuse_empty(n_edges, "edges")
         begin, end = to_ids("source", source, n_edges, k), to_ids("target", target, n_edges, k)
         entered = to_numbers("visits_in", visits_in, (k,), lower=0.0)
@@ -124,8 +126,11 @@ class Traffic(AbstractRows):
             >>> Traffic.from_matrix([[0, 1], [1, 0]], visits_in=[4, 4], visits_out=[4, 4]).where.sum(1)
             Array([1, 1], dtype=int32)
         """
+        if not sparse.issparse(adjacency):
+            shape = to_array("adjacency", adjacency).shape
+            adjacency = to_numbers("adjacency", adjacency, shape, lower=0.0)
         matrix = sparse.coo_array(adjacency)
-        k = len(np.asarray(visits_in))
+        k = count_rows("visits_in", visits_in)
         if matrix.shape != (k, k):
             raise ValueError(f"adjacency has shape {matrix.shape}; expected [{k}, {k}]: a row and a column a node")
         matrix.sum_duplicates()

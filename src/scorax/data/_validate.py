@@ -33,9 +33,48 @@ def is_concrete(*arrays: Any) -> bool:
     return not any(isinstance(x, Tracer) for x in arrays)
 
 
+def to_array(name: str, values: Any) -> np.ndarray:
+    """As a NumPy array; lists within it are of one length."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} has rows of different lengths, or lists in place of single values") from None
+
+
+def count_rows(name: str, values: Any) -> int:
+    """The length of a column."""
+    raw = to_array(name, values)
+    if raw.ndim == 0:
+        raise ValueError(f"{name} is no list of values, one a row, but a single {type(values).__name__}")
+    return len(raw)
+
+
+def to_where(name: str, values: Any, shape: tuple[int, ...], like: str) -> np.ndarray:
+    """Truth values in the shape of `like`; 0 and 1 are some, NaN is none."""
+    raw = to_array(name, values)
+    if raw.shape != shape:
+        raise ValueError(f"{name} has shape {raw.shape}, {like} {shape}")
+    return to_truths(name, raw)
+
+
+def to_truths(name: str, raw: np.ndarray) -> np.ndarray:
+    """Truth values of any shape."""
+    if raw.dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds {raw.dtype} values, not True and False")
+    if raw.dtype.kind != "b":
+        refuse(~np.isin(raw, (0, 1)).reshape(len(raw), -1).all(1), f"{name} is neither True nor False")
+    return raw.astype(bool)
+
+
+def to_filled_ids(name: str, raw: np.ndarray, filled: np.ndarray, n_ids: int | None = None) -> np.ndarray:
+    """Ids of any shape where places are filled, 0 elsewhere, whatever stands there."""
+    _require_integers(name, raw)
+    return to_id_array(name, np.where(filled, raw, 0), n_ids)
+
+
 def to_ids(name: str, values: Any, n: int, n_ids: int | None = None) -> np.ndarray:
     """One int32 id a row, from 0 up to below `n_ids` where that is known."""
-    raw = np.asarray(values)
+    raw = to_array(name, values)
     if raw.shape != (n,):
         raise ValueError(f"{name} has shape {raw.shape}; expected one id for each of the {n} rows")
     return to_id_array(name, raw, n_ids)
@@ -43,11 +82,7 @@ def to_ids(name: str, values: Any, n: int, n_ids: int | None = None) -> np.ndarr
 
 def to_id_array(name: str, raw: np.ndarray, n_ids: int | None = None) -> np.ndarray:
     """Ids of any shape, checked and narrowed to int32."""
-    if raw.dtype.kind not in "iu":
-        raise ValueError(
-            f"{name} holds {raw.dtype} values, not integer ids. Names become ids with "
-            "Vocabulary.of(names).encode(names), or use from_frame."
-        )
+    _require_integers(name, raw)
     limit = 2**31 if n_ids is None else n_ids
     if raw.size and (raw.min() < 0 or raw.max() >= limit):
         bad = (raw < 0) | (raw >= limit)
@@ -55,11 +90,19 @@ def to_id_array(name: str, raw: np.ndarray, n_ids: int | None = None) -> np.ndar
     return raw.astype(np.int32, copy=False)
 
 
+def _require_integers(name: str, raw: np.ndarray) -> None:
+    if raw.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} holds {raw.dtype} values, not integer ids. Names become ids with "
+            "Vocabulary.of(names).encode(names), or use from_frame."
+        )
+
+
 def to_numbers(
     name: str, values: Any, shape: tuple[int, ...], *, lower: float = -np.inf, upper: float = np.inf
 ) -> np.ndarray:
     """Finite floats between two bounds; a single number stands for all rows."""
-    raw = np.asarray(values)
+    raw = to_array(name, values)
     if raw.dtype.kind not in "fiub":
         raise ValueError(f"{name} holds {raw.dtype} values, not numbers")
     if raw.ndim == 0:

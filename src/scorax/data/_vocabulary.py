@@ -23,6 +23,8 @@ class Vocabulary(Sequence[str]):
     names: tuple[str, ...]
 
     def __post_init__(self):
+        if isinstance(self.names, str) or not all(isinstance(name, str) for name in self.names):
+            raise ValueError("names are a tuple of texts; Vocabulary.of(values) makes one of any values")
         if len(self._position) != len(self.names):
             twice = next(name for name in self.names if self.names.count(name) > 1)
             raise ValueError(f"the name {twice!r} appears twice; each id has its own name")
@@ -34,8 +36,13 @@ class Vocabulary(Sequence[str]):
         Example:
             >>> list(Vocabulary.of([10, 9, 10]))
             ['9', '10']
+
+        Raises:
+            ValueError: a value is missing (`None` or NaN).
         """
         distinct = set(values)
+        if any(value is None or (isinstance(value, float) and value != value) for value in distinct):
+            raise ValueError("a name is missing (None or NaN): drop these values or name them")
         try:
             ordered = sorted(distinct)
         except TypeError:

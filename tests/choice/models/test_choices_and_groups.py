@@ -63,7 +63,7 @@ def test_simulated_choices_have_the_probabilities_of_the_model(x64):
 BAD = {
     "alone": (lambda: Choices.from_lists([0], [[]]), "there was only one item to choose from in 1 row"),
     "twice": (lambda: Choices.from_lists([0, 1], [[1], [0, 0]]), "an item is listed twice in 1 row (row 1)"),
-    "unknown": (lambda: Choices.from_arrays([[0, 3]], n_items=3), "order is no id from 0 to 2"),
+    "unknown": (lambda: Choices.from_arrays([[0, 3]], n_items=3), "offered is no id from 0 to 2"),
 }
 
 
