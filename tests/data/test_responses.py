@@ -105,10 +105,14 @@ def test_rankings_have_the_scores_order(x64):
         expected = there[np.argsort(-value[r, there] * (1 if r < 10 else -1))]
         np.testing.assert_array_equal(rankings.order[r][rankings.where[r]], expected)
     np.testing.assert_array_equal(rankings.weight, responses.weight)
-    with pytest.raises(
-        ValueError, match=re.escape("two systems score the same in 1 row (row 1). Rankings hold no ties")
-    ):
-        Responses.from_arrays([[1.0, 2.0], [1.0, 1.0]]).rankings()
+    assert rankings.tie_level is None
+
+
+def test_equal_scores_are_ties_of_a_ranking():
+    rankings = Responses.from_arrays([[1.0, 2.0, 1.0], [3.0, 3.0, NAN]]).rankings()
+    np.testing.assert_array_equal(rankings.order, [[1, 0, 2], [0, 1, 0]])
+    np.testing.assert_array_equal(rankings.where, [[True, True, True], [True, True, False]])
+    np.testing.assert_array_equal(rankings.tie_level, [[0, 1, 1], [0, 0, 0]])
 
 
 def test_mean_differences_pair_by_pair(x64):

@@ -9,6 +9,7 @@ from scorax.data._connectivity import ConnectivityReport, connectivity
 from scorax.data._disconnected import ghost, largest_component
 from scorax.data._item_features import WithItemFeatures, contrast_features
 from scorax.data._matches import Matches
+from scorax.data._rank_breaking import rank_breaking
 from scorax.data._rankings import Rankings
 from scorax.data._read import read_table
 from scorax.data._responses import Responses
@@ -39,6 +40,7 @@ __all__ = [
     "ghost",
     "inverse_propensity",
     "largest_component",
+    "rank_breaking",
     "read_table",
     "refuse",
 ]

@@ -1,5 +1,6 @@
 """Paired comparisons, as rows and as a table of pairs."""
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -213,6 +214,31 @@ class Comparisons(AbstractRows):
     def difference(self, strength: Float[Array, " k"]) -> Float[Array, " n"]:
         """Strength of `a` minus strength of `b`, for every row."""
         return strength[self.a] - strength[self.b]
+
+    def swap(self, rows: Any) -> "Comparisons":
+        """The same comparisons with the sides of some rows exchanged: the same votes, written the other way round.
+
+        Outcome, order and features change with the sides. No fit may depend on it.
+
+        Args:
+            rows: `[n]`, one truth value a row.
+
+        Example:
+            >>> battles = Comparisons.from_arrays([0, 1], [1, 2], [1.0, 0.5]).swap(np.array([True, False]))
+            >>> battles.a, battles.outcome
+            (Array([1, 1], dtype=int32), Array([0. , 0.5], dtype=float32))
+        """
+        chosen = jnp.asarray(rows)
+        if chosen.shape != self.a.shape or chosen.dtype != bool:
+            raise ValueError(f"rows must hold {self.a.size} truth values, not {chosen.dtype} of shape {chosen.shape}")
+        return dataclasses.replace(
+            self,
+            a=jnp.where(chosen, self.b, self.a),
+            b=jnp.where(chosen, self.a, self.b),
+            outcome=jnp.where(chosen, 1 - self.outcome, self.outcome),
+            order=None if self.order is None else jnp.where(chosen, -self.order, self.order),
+            features=None if self.features is None else jnp.where(chosen[:, None], -self.features, self.features),
+        )
 
     def table(self, n_items: int) -> "PairCounts":
         """Count by pair and outcome.

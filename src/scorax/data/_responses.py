@@ -13,6 +13,7 @@ from scorax.data._comparisons import PairCounts
 from scorax.data._frame import Table, encode, natural
 from scorax.data._ragged import appearance, codes
 from scorax.data._rankings import Rankings
+from scorax.data._tie_levels import levels_of_ties
 from scorax.data._validate import (
     is_concrete,
     refuse,
@@ -255,29 +256,29 @@ class Responses(AbstractRows):
         return PairCounts(*tables)
 
     def rankings(self) -> Rankings:
-        """Each sample as a ranking of the systems that it scored, best first.
+        """Each sample as a ranking of the systems that it scored, best first, equal scores tied.
 
         Samples of a single score become rankings of one, which say nothing. On the host.
 
-        Raises:
-            ValueError: two systems score the same on a sample: rankings hold no ties (`table` does).
-
         Example:
-            >>> Responses.from_arrays([[0.2, 0.9, 0.5], [1.0, np.nan, 3.0]], direction=[1, -1]).rankings().order
-            Array([[1, 2, 0],
-                   [0, 2, 0]], dtype=int32)
+            >>> rankings = Responses.from_arrays([[0.2, 0.9, 0.5], [1.0, np.nan, 1.0]], direction=[1, -1]).rankings()
+            >>> rankings.order, rankings.tie_level
+            (Array([[1, 2, 0],
+                   [0, 2, 0]], dtype=int32), Array([[0, 1, 2],
+                   [0, 0, 0]], dtype=int32))
         """
         where = np.asarray(self.where)
         better = np.where(where, np.asarray(self.value) * np.asarray(self.direction)[:, None], -np.inf)
         order = np.argsort(-better, axis=1, kind="stable")
         along = np.take_along_axis(better, order, axis=1)
-        tied = ((along[:, 1:] == along[:, :-1]) & np.isfinite(along[:, 1:])).any(1)
-        refuse(tied, "two systems score the same", "Rankings hold no ties: use table(ties=...), or drop these samples.")
+        level = np.zeros(order.shape, int)
+        level[:, 1:] = (along[:, 1:] != along[:, :-1]).cumsum(1)
         filled = np.arange(where.shape[1])[None, :] < where.sum(1)[:, None]
         longest = int(where.sum(1).max())
         return Rankings.from_arrays(
             np.where(filled, order, 0)[:, :longest],
             where=filled[:, :longest],
+            tie_level=levels_of_ties(level[:, :longest], filled[:, :longest]),
             weight=np.asarray(self.weight),
             count=np.asarray(self.count),
             cluster=None if self.cluster is None else np.asarray(self.cluster),

@@ -186,6 +186,8 @@ def test_more_sets_than_a_chunk_are_all_tried(x64):
     [
         ({"size": 0}, "size must be between 1 and the 9"),
         ({"size": 10}, "size must be between 1 and the 9"),
+        ({"groups": list("aaabbbccc")}, "Names become ids"),
+        ({"weight": np.zeros(V)}, "not all of them 0"),
         ({"lower": [1, 0, 0]}, "pass groups"),
         ({"groups": GROUPS[:5]}, "groups must hold one id"),
         ({"groups": GROUPS, "lower": [5, 0, 0]}, r"lower\[0\] asks for 5 members, but group 0 has 4"),

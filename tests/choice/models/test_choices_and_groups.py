@@ -91,6 +91,7 @@ def test_a_mixture_of_equal_groups_is_one_group(x64):
     np.testing.assert_allclose(share, np.tile([0.3, 0.7], (24, 1)), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_groups_are_found_from_random_starts(x64):
     truth, data = two_groups(1500, np.random.default_rng(0))
     result = fit_plackett_luce_mixture(data.aggregate(), 4, 2, key=jax.random.key(1), n_starts=4)

@@ -41,7 +41,14 @@ def test_a_team_is_worth_what_its_members_are(pooling, dtype):
     assert gradient[2] == 0
 
 
-@pytest.mark.parametrize(("orders", "pooling"), [((), "sum"), ((), "worth"), ((2, 3), "sum")])
+@pytest.mark.parametrize(
+    ("orders", "pooling"),
+    [
+        pytest.param((), "sum", marks=pytest.mark.slow),
+        pytest.param((), "worth", marks=pytest.mark.slow),
+        ((2, 3), "sum"),
+    ],
+)
 def test_strengths_of_players_come_back_from_games_of_teams(orders, pooling, x64):
     generator = np.random.default_rng(0)
     truth = TeamRanking(

@@ -17,15 +17,18 @@ class Quotas(NamedTuple):
 
 def quotas(m: int, size: int, groups: Any, lower: Any, upper: Any) -> Quotas:
     """Check and complete. Without groups everyone is in one, without bounds."""
-    if not 1 <= size <= m:
-        raise ValueError(f"size must be between 1 and the {m} items, not {size}")
+    if not isinstance(size, int | np.integer) or not 1 <= size <= m:
+        raise ValueError(f"size must be between 1 and the {m} items, a whole number, not {size}")
     if groups is None:
         if lower is not None or upper is not None:
             raise ValueError("lower and upper bound members of groups: pass groups, the group of each item")
         groups = np.zeros(m, int)
     group = np.asarray(groups)
     if group.shape != (m,) or group.dtype.kind not in "iub" or group.min() < 0:
-        raise ValueError(f"groups must hold one id from 0 for each of the {m} items; it has shape {group.shape}")
+        raise ValueError(
+            f"groups must hold one id from 0 for each of the {m} items, not {group.dtype} of shape {group.shape}. "
+            "Names become ids by np.unique(names, return_inverse=True)."
+        )
     counts = np.bincount(group)
     low = _bounds("lower", lower, 0, len(counts))
     high = np.minimum(_bounds("upper", upper, m, len(counts)), counts)

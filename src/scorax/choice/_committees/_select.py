@@ -115,7 +115,10 @@ def _solve(
 def _checked(positions: Any) -> np.ndarray:
     places = np.asarray(positions)
     if places.ndim != 2 or not places.size or places.dtype.kind not in "iu":
-        raise ValueError(f"positions must be whole numbers [v, m], not {places.dtype} of shape {places.shape}")
+        raise ValueError(
+            f"positions must be whole numbers [v, m], not {places.dtype} of shape {places.shape}. positions_of(ranks) "
+            "makes them from ranks or utilities; Rankings list items, whose places are jnp.argsort(order) + 1."
+        )
     bad = np.flatnonzero((np.sort(places, axis=1) != np.arange(1, places.shape[1] + 1)).any(1))
     if bad.size:
         raise ValueError(
@@ -127,6 +130,6 @@ def _checked(positions: Any) -> np.ndarray:
 
 def _voters(weight: Any, v: int) -> np.ndarray:
     weights = np.ones(v) if weight is None else np.asarray(weight, np.float64)
-    if weights.shape != (v,) or not (weights >= 0).all():
-        raise ValueError(f"weight must hold one number of at least 0 for each of the {v} voters")
+    if weights.shape != (v,) or not (weights >= 0).all() or not weights.any():
+        raise ValueError(f"weight must hold one number of at least 0 for each of the {v} voters, not all of them 0")
     return weights

@@ -37,6 +37,12 @@ class LikelihoodRatioTest(NamedTuple):
     df: int
     p_value: Float[Array, ""]
 
+    def __str__(self) -> str:
+        freedom = f"{self.df} degree{'s' * (self.df != 1)} of freedom"
+        return (
+            f"twice the gain in log-likelihood {float(self.statistic):.2f} on {freedom}, p = {float(self.p_value):.2g}"
+        )
+
 
 def likelihood_ratio_test(small: Fit[Any], large: Fit[Any], *, df: int | None = None) -> LikelihoodRatioTest:
     """Wilks' test of a model against a larger one that contains it.
