@@ -104,6 +104,47 @@ for _rows, _items in ((10**3, 20), (10**6, 20), (10**6, 200), (10**6, 1000), (10
     )
 
 
+@row("bradley_terry_fit from a table", "1e6 rows of names, 1000 items", x64=True)
+def _from_names() -> Case:
+    import pandas as pd
+
+    n_items = 1000
+    a, b, outcome = battles(10**6, n_items)
+    names = np.array([f"model {i:04d}" for i in range(n_items)])
+    words = np.array(["model_b", "tie", "model_a"])[(2 * outcome).astype(int)]
+    frame = pd.DataFrame({"model_a": names[a], "model_b": names[b], "winner": words})
+    exact = bradley_terry_mle(win_matrix(a, b, outcome, n_items))
+
+    def error(strength: Any) -> float:
+        strength = np.asarray(strength, np.float64)
+        return float(np.abs(strength - strength.mean() - exact).max())
+
+    def call() -> Any:
+        comparisons, models = Comparisons.from_frame(frame)
+        return fit(BradleyTerry.init(len(models)), comparisons).model.strength
+
+    def evalica_fit() -> np.ndarray:
+        import evalica  # pyright: ignore[reportMissingImports]
+
+        meaning = {"model_a": evalica.Winner.X, "model_b": evalica.Winner.Y, "tie": evalica.Winner.Draw}
+        winners = [meaning[word] for word in frame["winner"].tolist()]
+        result = evalica.bradley_terry(frame["model_a"], frame["model_b"], winners, tolerance=1e-10, limit=10_000)
+        return np.log(result.scores.loc[names].to_numpy())
+
+    return Case(call, error=error, peers=[peer("evalica", evalica_fit, error)], goals={"slower_than": 1 / 3})
+
+
+@row("bradley_terry_fit by products", "1e6 rows, 5000 items", x64=True)
+def _without_a_hessian() -> Case:
+    n_items = 5000
+    comparisons = Comparisons.from_arrays(*battles(10**6, n_items), n_items=n_items)
+
+    def call() -> Any:
+        return fit(BradleyTerry.init(n_items), comparisons).diagnostics.gradient_norm
+
+    return Case(call, error=lambda slope: float(slope), goals={"error": 1e-12})
+
+
 @row("plackett_luce_log_prob + grad", "10 000 x 100 f32")
 def _plackett_luce() -> Case:
     strength = jax.random.normal(jax.random.key(0), (10_000, 100))

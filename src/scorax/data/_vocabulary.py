@@ -87,7 +87,11 @@ class Vocabulary(Sequence[str]):
         Raises:
             ValueError: some names are unknown; it lists them.
         """
-        names = [value if isinstance(value, str) else str(value) for value in values]
+        raw = values if isinstance(values, list) else list(values)
+        try:
+            return np.fromiter(map(self._position.__getitem__, raw), np.int32, len(raw))
+        except (KeyError, TypeError):
+            names = [str(value) for value in raw]
         try:
             return np.fromiter(map(self._position.__getitem__, names), np.int32, len(names))
         except KeyError:
