@@ -1,6 +1,7 @@
 """All rows: importing an area registers its rows."""
 
 from benchmarks import (  # noqa: F401
+    _agreement,
     _choice,
     _cold,
     _import,
@@ -10,6 +11,7 @@ from benchmarks import (  # noqa: F401
     _rankings,
     _ratings,
     _score_matching,
+    _trust_judge,
 )
 from benchmarks._row import ROWS, Row
 

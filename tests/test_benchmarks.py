@@ -42,6 +42,7 @@ def test_list_needs_no_ceilings_and_names_every_area(capsys):
         "import scorax",
         "nuts",
         "judge likelihood",
+        "krippendorff_bootstrap",
         "denoising",
     )
     for name in areas:

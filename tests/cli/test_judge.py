@@ -69,3 +69,37 @@ def test_columns_levels_and_a_single_candidate(scorax, tmp_path):
     report = json.loads(run.out)
     assert [row["rank"] for row in report["candidates"]] == [1]
     assert report["judges"][0]["judge"] == "x"
+
+
+@pytest.mark.slow
+def test_constancy_may_be_random_and_assumptions_be_varied(scorax, ratings, tmp_path):
+    out = tmp_path / "out"
+    run = scorax("judge", ratings, "--constancy", "random", "--sensitivity", "--out", out, *NUTS)
+    assert run.status == 0
+    table = run.out.split("\n\n")[2]
+    assert table.split()[:3] == ["assumptions", "best", "(probability)"]
+    report = json.loads((out / "leaderboard.json").read_text())
+    rows = {row["assumptions"]: row for row in report["sensitivity"]}
+    assert next(iter(rows)) == "as asked"
+    assert set(rows) == {
+        "as asked", "monotone lowest", "monotone stochastic", "accuracy 0.8", "strength 20", "strong constancy",
+        "random constancy 0.5",
+    }  # fmt: skip
+    assert rows["as asked"]["tau"] == pytest.approx(1.0)
+    assert {row["best"] for row in rows.values()} == {"good"}
+    assert (out / "sensitivity.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--candidate-sd", "0.5"], "--candidate-sd is for --constancy random"),
+        (["--constancy", "random", "--candidate-sd", "0"], "--candidate-sd must be above 0"),
+        (["--method", "map", "--constancy", "random"], "are for posteriors"),
+        (["--method", "map", "--sensitivity"], "are for posteriors"),
+    ],
+)
+def test_assumptions_that_contradict_each_other_are_refused(scorax, ratings, options, words):
+    run = scorax("judge", ratings, *options)
+    assert (run.status, run.out) == (2, "")
+    assert words in run.err

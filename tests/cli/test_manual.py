@@ -26,7 +26,7 @@ def test_version(scorax):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), ["rank", "elo", "aggregate", "judge", "data", "doctor", "Examples", "Exit status"]),
+        ((), ["rank", "elo", "aggregate", "judge", "agree", "debias", "data", "doctor", "Examples", "Exit status"]),
         (
             ("rank",),
             ["--method", "--ties", "--scale", "--level", "--seed", "--format", "--out", "--no-plot", "--quiet",
@@ -37,11 +37,16 @@ def test_version(scorax):
              "--warmup", "--chains", *LONG_RUNS, "Examples", "Exit status", "standard input"],
         ),
         (("judge",), ["--levels", "--candidate-column", "--judge-column", "--item-column", "--label-column",
-                      "--gold-column", "--monotone", "--method", *LONG_RUNS, "Examples", "Exit status"]),
+                      "--gold-column", "--monotone", "--method", "--constancy", "--candidate-sd", "--sensitivity", *LONG_RUNS,
+                      "Examples", "Exit status"]),
         (("elo",), ["--system", "--k", "--permutations", "--time-column", "--item-a-column", "--outcome-value",
                     "--level", "--seed", "--format", *(word.value for word in System), "Examples", "Exit status"]),
         (("aggregate",), ["--method", "--ranks", "--ranking-column", "--item-a-column", "--weight-column", "--format",
                           *(word.value for word in Rule), "Examples", "Exit status"]),
+        (("agree",), ["--metric", "--levels", "--repeats", "--bootstrap", "--wide", "--judges", "--format", "Examples",
+                      "Exit status"]),
+        (("debias",), ["--power", "--levels", "--gold-column", "--candidate-column", "--format", "Examples",
+                       "Exit status"]),
         (("data",), ["list", "show", "export"]),
         (("doctor",), ["Exit status"]),
     ],

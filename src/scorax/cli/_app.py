@@ -6,7 +6,9 @@ import typer
 
 from scorax import __version__
 from scorax.cli._aggregate import aggregate
+from scorax.cli._agree import agree
 from scorax.cli._data import data_app
+from scorax.cli._debias import debias
 from scorax.cli._doctor import doctor
 from scorax.cli._elo import elo
 from scorax.cli._judge import judge
@@ -49,6 +51,8 @@ def scorax(
       scorax elo games.csv         who is best by now?
       scorax aggregate orders.csv  one order from many
       scorax judge ratings.csv     which candidate is best, which judge errs?
+      scorax agree ratings.csv     do the judges agree?
+      scorax debias verdicts.csv   what are a judge's means worth, given some gold labels?
       scorax data list             data sets to try it on
       scorax doctor                does it work here?
 
@@ -60,6 +64,8 @@ app.command(help=manual(rank), epilog=EXIT_STATUS)(rank)
 app.command(help=manual(elo), epilog=_EXIT_STATUS)(elo)
 app.command(help=manual(aggregate), epilog=_EXIT_STATUS)(aggregate)
 app.command(help=manual(judge), epilog=EXIT_STATUS)(judge)
+app.command(help=manual(agree), epilog=_EXIT_STATUS)(agree)
+app.command(help=manual(debias), epilog=_EXIT_STATUS)(debias)
 app.add_typer(data_app, name="data")
 app.command(help=manual(doctor), epilog="[bold]Exit status[/bold]: 0 if all is well, 1 if the self-check fails.")(
     doctor

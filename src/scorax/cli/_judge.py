@@ -25,6 +25,13 @@ class Monotone(StrEnum):
     STOCHASTIC = "stochastic"
 
 
+class Constancy(StrEnum):
+    """Whether a judge errs alike for every candidate."""
+
+    STRONG = "strong"
+    RANDOM = "random"
+
+
 def judge(
     file: Annotated[
         str,
@@ -52,6 +59,28 @@ def judge(
             "RULE",
         ),
     ] = Monotone.NONE,
+    constancy: Annotated[
+        Constancy,
+        choice(
+            "Whether a judge errs alike for every candidate. strong: it does. random: its log-odds vary from candidate "
+            "to candidate, with standard deviation --candidate-sd. Intervals are wider, and honest where it is so.",
+            "RULE",
+        ),
+    ] = Constancy.STRONG,
+    candidate_sd: Annotated[
+        float | None,
+        choice("How far log-odds vary under --constancy random; labels alone say little of it.", "SD", "0.25"),
+    ] = None,
+    sensitivity: Annotated[
+        bool,
+        typer.Option(
+            "--sensitivity",
+            help="Also draw posteriors under other assumptions, one changed at a time, and print what each does to the "
+            "ranking. Takes seven times as long.",
+            show_default=False,
+            rich_help_panel=options.MODEL,
+        ),
+    ] = False,
     levels: Annotated[
         str | None,
         choice("All levels from lowest to highest, as in 1,2,3.", "LIST", "the labels found, sorted"),
@@ -89,6 +118,7 @@ def judge(
     [bold]Examples[/bold]
       scorax judge ratings.csv        columns item, judge, label; candidate, gold
       scorax judge ratings.csv --monotone stochastic --out results
+      scorax judge ratings.csv --constancy random --sensitivity --out results
       scorax judge grades.csv --label-column grade --levels fail,pass,good
       scorax judge ratings.jsonl --format json | jq '.judges'
       scorax judge ratings.csv --target-ess 1000 --time-limit 2h --resume run.npz
@@ -122,13 +152,26 @@ def judge(
     with computing(quiet=quiet, devices=asked.devices), staged(out) as folder:
         from scorax.cli import _judging
 
-        settings = _judging.Settings(method or Method.NUTS, monotone, asked)
+        spread = _spread(constancy, candidate_sd)
+        settings = _judging.Settings(method or Method.NUTS, monotone, spread, sensitivity, level, asked)
         ratings = _judging.load(file, levels, columns)
         scored = _judging.infer(ratings, settings)
         report = _judging.report_of(scored, level=level)
         status = verdict(scored.result, scored.ended, quiet=quiet)
         written = _judging.write(folder, report, scored, draw=draw) if folder is not None else []
-    _judging.show(report, format)
+    _judging.show(report, scored, format)
     if out is not None:
         note(f"wrote {', '.join(written)} to {out}", quiet=quiet)
     return status
+
+
+def _spread(constancy: Constancy, candidate_sd: float | None) -> float:
+    """Standard deviation of log-odds between candidates."""
+    if constancy == Constancy.STRONG:
+        if candidate_sd is not None:
+            raise ValueError("--candidate-sd is for --constancy random: add that, or drop it")
+        return 0.0
+    spread = 0.25 if candidate_sd is None else candidate_sd
+    if not 0 < spread < float("inf"):
+        raise ValueError(f"--candidate-sd must be above 0, not {spread}")
+    return spread

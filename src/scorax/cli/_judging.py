@@ -1,6 +1,7 @@
 """What `scorax judge` computes: labels from a file, candidates' scores and judges' accuracy from labels."""
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from jaxtyping import Array, Float
 from scorax.choice import Leaderboard, LeaderboardRow
 from scorax.cli._chains import draw
 from scorax.cli._judge import Method, Monotone
+from scorax.cli._judge_sensitivity import SensitivityRow, rows_of, sensitivity_of, varying
+from scorax.cli._judge_sensitivity import show as show_sensitivity
 from scorax.cli._options import Format
 from scorax.cli._output import print_table, save_figure, to_csv
 from scorax.cli._reading import read_file
@@ -23,7 +26,7 @@ from scorax.cli._sampling import Sampling
 from scorax.cli._session import note
 from scorax.data import Annotations, AnnotationVocabulary
 from scorax.inference import Fit, Newton, Posterior, fit
-from scorax.judges import SimplexJudge, SimplexPrior
+from scorax.judges import ConstancyPrior, Sensitivity, SimplexJudge, SimplexPrior
 from scorax.stats import rank_summary
 
 # Draws from the normal approximation of a mode: enough for two digits of a probability.
@@ -38,6 +41,10 @@ class Settings(NamedTuple):
 
     method: Method
     monotone: Monotone
+    candidate_sd: float
+    """How far a judge's log-odds vary from candidate to candidate; 0 under strong constancy."""
+    sensitivity: bool
+    level: float
     sampling: Sampling
 
 
@@ -51,9 +58,10 @@ class Ratings(NamedTuple):
 class Scored(NamedTuple):
     """What was inferred, from which ratings."""
 
-    result: Fit[SimplexJudge] | Posterior[SimplexJudge]
+    result: Fit[SimplexJudge] | Posterior[Any]
     ratings: Ratings
     ended: str = "done"
+    sensitivity: Sensitivity | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +82,7 @@ class Report(NamedTuple):
 
     board: Leaderboard
     judges: tuple[JudgeRow, ...]
+    sensitivity: tuple[SensitivityRow, ...] | None
 
 
 class Uncertain(NamedTuple):
@@ -92,15 +101,17 @@ class ScoresAndAccuracies(eqx.Module):
     share: Float[Array, " k"]
     """Of the items, by candidate."""
 
-    def __call__(self, model: SimplexJudge) -> Float[Array, " q"]:
+    def __call__(self, model: Any) -> Float[Array, " q"]:
         """All of them, end to end."""
-        mix = self.share.astype(model.prevalence.dtype) @ model.prevalence
-        right = jnp.diagonal(model.confusion, axis1=1, axis2=2)
-        return jnp.concatenate([model.expected_score(), right @ mix])
+        share = self.share.astype(model.prevalence.dtype)
+        right = jnp.diagonal(model.confusion, axis1=-2, axis2=-1)
+        by_candidate = jnp.broadcast_to(right, (share.size, *right.shape[-2:]))
+        accuracy = jnp.einsum("k,km,kjm->j", share, model.prevalence, by_candidate)
+        return jnp.concatenate([model.expected_score(), accuracy])
 
-    def bounds(self, model: SimplexJudge) -> tuple[np.ndarray, np.ndarray]:
+    def bounds(self, model: Any) -> tuple[np.ndarray, np.ndarray]:
         """Least and largest value of each of them."""
-        k, j = model.prevalence.shape[0], model.confusion.shape[0]
+        k, j = model.prevalence.shape[0], model.confusion.shape[-3]
         lowest, highest = model.values[0], model.values[-1]
         return np.repeat([lowest, 0.0], [k, j]), np.repeat([highest, 1.0], [k, j])
 
@@ -117,30 +128,50 @@ def infer(ratings: Ratings, settings: Settings) -> Scored:
     data, names = ratings
     k, j, m = len(names.candidates), len(names.judges), len(names.levels)
     model = SimplexJudge.from_majority_vote(data, k, j, m, values=names.values)
-    is_map = settings.method == Method.MAP
-    prior = (
-        _prior_with_mode(model, settings.monotone) if is_map else SimplexPrior(model, monotone=settings.monotone.value)
-    )
     sizes = ((k, "candidate"), (len(names.items), "item"), (j, "judge"), (m, "level"))
     counted = ", ".join(f"{n:,} {word}{'s' * (n != 1)}" for n, word in sizes)
     note(f"{counted}: {settings.sampling.method}", quiet=settings.sampling.quiet)
-    if is_map:
+    if settings.method == Method.MAP:
+        prior = _prior_with_mode(model, settings)
         # Parameters are few, and Newton's steps certify the mode where a quasi-Newton search stops short of it.
         return Scored(fit(model, data, prior=prior, solver=Newton()), ratings)
-    posterior, ended = draw(model, data, settings.sampling, prior=prior, initial=_start(model, prior))
-    return Scored(posterior, ratings, ended)
+    judges = SimplexPrior(model, monotone=settings.monotone.value)
+    drawn_model: Any = model
+    prior: Any = judges
+    if settings.candidate_sd > 0:
+        drawn_model = varying(model)
+        prior = ConstancyPrior(drawn_model, judges=judges, candidate_sd=settings.candidate_sd)
+    start = functools.partial(_start, model)
+    posterior, ended = draw(drawn_model, data, settings.sampling, prior=prior, initial=start(prior))
+    found = None
+    if settings.sensitivity:
+        found = sensitivity_of(
+            model,
+            data,
+            monotone=settings.monotone.value,
+            candidate_sd=settings.candidate_sd,
+            start=start,
+            sampling=settings.sampling,
+            level=settings.level,
+        )
+    return Scored(posterior, ratings, ended, found)
 
 
-def _start(model: SimplexJudge, prior: SimplexPrior) -> dict[str, Array]:
+def _start(model: SimplexJudge, prior: Any) -> dict[str, Array]:
     """What the majority says of those parameters that the prior draws: so chains agree which level is which."""
     drawn = numpyro.handlers.trace(numpyro.handlers.seed(prior, 0)).get_trace()
-    return {name: getattr(model, name) for name in ("prevalence", "confusion") if name in drawn}
+    common = {name: name.removeprefix("common.") for name in drawn}
+    return {site: getattr(model, name) for site, name in common.items() if name in ("prevalence", "confusion")}
 
 
-def _prior_with_mode(model: SimplexJudge, monotone: Monotone) -> SimplexPrior:
+def _prior_with_mode(model: SimplexJudge, settings: Settings) -> SimplexPrior:
     """Dirichlet priors of 1.5 and more: with any number below 1 the density is unbounded where a probability is 0."""
-    if monotone != Monotone.NONE:
-        raise ValueError(f"--monotone {monotone} has no mode worth reporting: use --method nuts, or --monotone none")
+    if settings.monotone != Monotone.NONE:
+        raise ValueError(
+            f"--monotone {settings.monotone} has no mode worth reporting: use --method nuts, or --monotone none"
+        )
+    if settings.candidate_sd > 0 or settings.sensitivity:
+        raise ValueError("--constancy random and --sensitivity are for posteriors: use --method nuts")
     errors = model.n_levels - 1
     return SimplexPrior(
         model,
@@ -164,7 +195,9 @@ def report_of(scored: Scored, *, level: float) -> Report:
     given = count[:, None] * np.asarray(data.where)
     by_judge = np.bincount(np.asarray(data.judge).ravel(), given.ravel(), len(names.judges))
     board = _board(scores, tuple(names.candidates), np.bincount(candidate, given.sum(1), k), level)
-    return Report(board, _judge_rows(accuracies, tuple(names.judges), by_judge))
+    found = scored.sensitivity
+    rows = None if found is None else tuple(rows_of(found, tuple(names.candidates)))
+    return Report(board, _judge_rows(accuracies, tuple(names.judges), by_judge), rows)
 
 
 def _board(scores: Uncertain, names: tuple[str, ...], labels: np.ndarray, level: float) -> Leaderboard:
@@ -195,9 +228,7 @@ def _judge_rows(accuracies: Uncertain, names: tuple[str, ...], labels: np.ndarra
     return tuple(JudgeRow(names[i], *(float(column[i]) for column in columns)) for i in best_first)
 
 
-def _uncertain(
-    result: Fit[SimplexJudge] | Posterior[SimplexJudge], quantities: ScoresAndAccuracies, level: float
-) -> Uncertain:
+def _uncertain(result: Fit[SimplexJudge] | Posterior[Any], quantities: ScoresAndAccuracies, level: float) -> Uncertain:
     tail = (1 - level) / 2
     if isinstance(result, Fit):
         estimate = result.map(quantities)
@@ -221,10 +252,13 @@ def _uncertain(
 
 def to_json(report: Report) -> str:
     """An object with the rows of candidates and those of judges."""
-    judges = [dataclasses.asdict(row) for row in report.judges]
-    return json.dumps(
-        {"candidates": json.loads(report.board.to_json()), "judges": judges}, indent=1, ensure_ascii=False
-    )
+    content = {
+        "candidates": json.loads(report.board.to_json()),
+        "judges": [dataclasses.asdict(row) for row in report.judges],
+    }
+    if report.sensitivity is not None:
+        content["sensitivity"] = [dataclasses.asdict(row) for row in report.sensitivity]
+    return json.dumps(content, indent=1, ensure_ascii=False)
 
 
 def judges_csv(report: Report) -> str:
@@ -245,9 +279,12 @@ def write(folder: Path, report: Report, scored: Scored, *, draw: bool) -> list[s
 
 
 def _draw(folder: Path, report: Report, scored: Scored) -> None:
-    from scorax.plot import plot_leaderboard
+    from scorax.plot import plot_leaderboard, plot_sensitivity
 
     save_figure(plot_leaderboard(report.board), folder / "leaderboard.png")
+    if scored.sensitivity is not None:
+        ax = plot_sensitivity(scored.sensitivity, tuple(scored.ratings.names.candidates))
+        save_figure(ax, folder / "sensitivity.png")
     if len(scored.ratings.names.levels) == 3:
         _simplexes(report, scored).savefig(folder / "simplex.png", dpi=100)
 
@@ -285,12 +322,15 @@ def _simplexes(report: Report, scored: Scored) -> Any:
     return figure
 
 
-def _confusion_and_seen(model: SimplexJudge) -> tuple[Float[Array, "j m m"], Float[Array, "j k m"]]:
-    return model.confusion, model.observed_distribution()
+def _confusion_and_seen(model: Any) -> tuple[Float[Array, "j m m"], Float[Array, "j k m"]]:
+    # Of a judge who varies, what it is like on average.
+    confusion = model.confusion.mean(0) if model.confusion.ndim == 4 else model.confusion
+    return confusion, model.observed_distribution()
 
 
-def show(report: Report, format: Format) -> None:
+def show(report: Report, scored: Scored, format: Format) -> None:
     """Print the report to standard output; as CSV, the candidates only."""
+    found, names = scored.sensitivity, tuple(scored.ratings.names.candidates)
     if format == Format.JSON:
         print(to_json(report))
     elif format == Format.CSV:
@@ -302,6 +342,8 @@ def show(report: Report, format: Format) -> None:
         print_table(
             ["judge", "accuracy", headings[3], "labels"], [_judge_cells(row) for row in report.judges], left=(0,)
         )
+        if found is not None:
+            show_sensitivity(found, names)
 
 
 def _judge_cells(row: JudgeRow) -> list[str]:

@@ -54,10 +54,10 @@ def latent_class_log_prob(
 
     Source: Dawid & Skene (1979), doi:10.2307/2346806; gold labels: Vossler et al. (2025), arXiv 2505.21972.
     """
-    return jax.nn.logsumexp(_joint(log_prevalence, evidence, gold, has_gold), axis=-1)
+    return jax.nn.logsumexp(latent_class_joint(log_prevalence, evidence, gold, has_gold), axis=-1)
 
 
-def _joint(
+def latent_class_joint(
     log_prevalence: Float[Array, "*b m"],
     evidence: Float[Array, "*b m"],
     gold: Int[Array, "*b"] | None,
@@ -200,7 +200,7 @@ class SimplexJudge(AbstractModel[Annotations | LabelTally]):
     def label_posterior(self, data: Annotations | LabelTally) -> Float[Array, "n m"]:
         """Probability of each item's true level given its labels; one-hot where the gold label is known."""
         evidence = _evidence(floored_log(self.confusion), data)
-        joint = _joint(floored_log(self.prevalence)[data.candidate], evidence, data.gold, data.has_gold)
+        joint = latent_class_joint(floored_log(self.prevalence)[data.candidate], evidence, data.gold, data.has_gold)
         return jax.nn.softmax(joint, axis=-1)
 
     def expected_score(self) -> Float[Array, " k"]:

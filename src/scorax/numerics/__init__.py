@@ -1,5 +1,6 @@
 """Floor 0: log-space primitives, graph Laplacians, coordinates. Arrays in, arrays out."""
 
+from scorax.numerics._beta_quantile import beta_quantile, f_quantile, f_tail, t_quantile
 from scorax.numerics._laplacian import graph_laplacian, laplacian_logdet, laplacian_pseudoinverse, solve_laplacian
 from scorax.numerics._logspace import (
     log1mexp,
@@ -28,7 +29,10 @@ __all__ = [
     "SmoothedSeries",
     "StateSpaceSeries",
     "available_dtype",
+    "beta_quantile",
     "decayed_sum",
+    "f_quantile",
+    "f_tail",
     "from_ternary",
     "graph_laplacian",
     "inverse_mills",
@@ -51,5 +55,6 @@ __all__ = [
     "stratified_indices",
     "suffix_logsumexp",
     "systematic_indices",
+    "t_quantile",
     "to_ternary",
 ]

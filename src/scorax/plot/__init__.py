@@ -5,6 +5,7 @@ from scorax.plot._comparison_intervals import plot_comparison_intervals
 from scorax.plot._hodge import plot_hodge
 from scorax.plot._leaderboard import plot_leaderboard
 from scorax.plot._ranks import plot_ranks
+from scorax.plot._sensitivity import plot_sensitivity
 from scorax.plot._simplex import plot_simplex
 from scorax.plot._trajectories import plot_trajectories
 from scorax.plot._vote_influence import plot_vote_influence
@@ -16,6 +17,7 @@ __all__ = [
     "plot_hodge",
     "plot_leaderboard",
     "plot_ranks",
+    "plot_sensitivity",
     "plot_simplex",
     "plot_trajectories",
     "plot_vote_influence",

@@ -1,7 +1,25 @@
 """Floor 1: statistics of plain arrays."""
 
+from scorax.stats._agreement import Agreement, brennan_prediger, fleiss_kappa, gwet_ac, percent_agreement
+from scorax.stats._agreement_credit import agreement_credit
+from scorax.stats._agreement_raters import (
+    PairwiseAgreement,
+    cohen_kappa,
+    conger_kappa,
+    pairwise_agreement,
+    tally_ratings,
+)
 from scorax.stats._average_rank import ahead_and_level, average_rank
 from scorax.stats._bootstrap_weights import bayesian_bootstrap_weights, multinomial_weights
+from scorax.stats._concordance import (
+    Concordance,
+    KendallW,
+    LimitsOfAgreement,
+    bland_altman,
+    kendall_w,
+    lin_concordance,
+)
+from scorax.stats._icc import ICC_FORMS, IntraclassCorrelation, intraclass_correlation
 from scorax.stats._intervals import (
     Interval,
     basic_interval,
@@ -9,6 +27,8 @@ from scorax.stats._intervals import (
     jackknife_acceleration,
     percentile_interval,
 )
+from scorax.stats._krippendorff import krippendorff_alpha, krippendorff_bootstrap
+from scorax.stats._proportions import clopper_pearson_interval, jeffreys_interval, wilson_interval
 from scorax.stats._quantile import weighted_quantile
 from scorax.stats._rank_correlation import kendall_tau, pair_signs, soft_kendall, spearman_rho, weighted_tau
 from scorax.stats._rank_distance import (
@@ -21,26 +41,51 @@ from scorax.stats._rank_distance import (
 from scorax.stats._ranks import RankSummary, rank_summary
 
 __all__ = [
+    "ICC_FORMS",
+    "Agreement",
+    "Concordance",
     "Interval",
+    "IntraclassCorrelation",
+    "KendallW",
+    "LimitsOfAgreement",
+    "PairwiseAgreement",
     "RankSummary",
+    "agreement_credit",
     "ahead_and_level",
     "average_rank",
     "basic_interval",
     "bayesian_bootstrap_weights",
     "bca_interval",
+    "bland_altman",
+    "brennan_prediger",
     "cayley_distance",
+    "clopper_pearson_interval",
+    "cohen_kappa",
+    "conger_kappa",
+    "fleiss_kappa",
     "footrule",
+    "gwet_ac",
+    "intraclass_correlation",
     "jackknife_acceleration",
+    "jeffreys_interval",
     "kendall_distance",
     "kendall_tau",
+    "kendall_w",
+    "krippendorff_alpha",
+    "krippendorff_bootstrap",
+    "lin_concordance",
     "multinomial_weights",
     "pair_signs",
+    "pairwise_agreement",
+    "percent_agreement",
     "percentile_interval",
     "rank_biased_overlap",
     "rank_summary",
     "soft_kendall",
     "spearman_rho",
+    "tally_ratings",
     "top_k_overlap",
     "weighted_quantile",
     "weighted_tau",
+    "wilson_interval",
 ]
