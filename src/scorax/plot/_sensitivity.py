@@ -57,7 +57,7 @@ def plot_sensitivity(found: Sensitivity, names: Sequence[str], *, ax: Axes | Non
                 [place + shift],
                 marks[number % len(marks)],
                 color=colour,
-                markersize=5,
+                markersize=6,
                 markeredgecolor=INK if outside else "white",
                 markeredgewidth=1.4 if outside else 0.6,
                 zorder=3,
@@ -66,6 +66,8 @@ def plot_sensitivity(found: Sensitivity, names: Sequence[str], *, ax: Axes | Non
     dress(ax)
     label_rows(ax, [labels[int(i)] for i in order])
     ax.set_xlim(0.5, k + 0.5)
+    # Ranks are whole numbers.
+    ax.locator_params(axis="x", integer=True)
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0), title="assumptions")
     caption(ax, f"rank, with {100 * found.level:g} % intervals; dark rings: outside the reference's interval")
     return ax
