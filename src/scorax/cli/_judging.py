@@ -128,13 +128,13 @@ def infer(ratings: Ratings, settings: Settings) -> Scored:
     data, names = ratings
     k, j, m = len(names.candidates), len(names.judges), len(names.levels)
     model = SimplexJudge.from_majority_vote(data, k, j, m, values=names.values)
+    with_mode = _prior_with_mode(model, settings) if settings.method == Method.MAP else None
     sizes = ((k, "candidate"), (len(names.items), "item"), (j, "judge"), (m, "level"))
     counted = ", ".join(f"{n:,} {word}{'s' * (n != 1)}" for n, word in sizes)
     note(f"{counted}: {settings.sampling.method}", quiet=settings.sampling.quiet)
-    if settings.method == Method.MAP:
-        prior = _prior_with_mode(model, settings)
+    if with_mode is not None:
         # Parameters are few, and Newton's steps certify the mode where a quasi-Newton search stops short of it.
-        return Scored(fit(model, data, prior=prior, solver=Newton()), ratings)
+        return Scored(fit(model, data, prior=with_mode, solver=Newton()), ratings)
     judges = SimplexPrior(model, monotone=settings.monotone.value)
     drawn_model: Any = model
     prior: Any = judges
