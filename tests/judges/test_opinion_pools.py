@@ -114,6 +114,7 @@ def test_learned_extremity(x64):
     assert jnp.isnan(fitted(p, (p[:, 0] > 0.5).astype(float))).all()
 
 
+@pytest.mark.slow
 def test_learned_beta_transform(x64):
     rng = np.random.default_rng(0)
     p = jnp.asarray(rng.beta(2, 2, (300, 2)))

@@ -68,6 +68,7 @@ def test_one_judge_is_bradley_terry_with_order_and_features(dtype):
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_fit_recovers_biases_and_sharpness(x64):
     data = truth("float64").simulate(design(6000), key=jax.random.key(1))
     found = fit(PairwiseJudges.init(3, 2, n_features=2, sharpness=True), data)

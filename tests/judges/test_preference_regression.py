@@ -128,6 +128,7 @@ def test_priors_draw_models_of_their_own_shape(dtype, shrinkage):
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_a_normal_prior_has_no_kink_and_a_horseshoe_no_mode(x64):
     numbers = oracle("laplace_logistic_map")[0]
     data = comparisons_of(numbers["X"], numbers["y"])

@@ -82,6 +82,7 @@ def test_judge_accuracy_knows_a_judge_who_does_not_look(dtype):
 
 
 @pytest.mark.engine
+@pytest.mark.slow
 def test_a_hierarchy_starts_at_the_vote(anaesthesia):
     data, _ = anaesthesia
     model = DawidSkene.init(5, 4)
