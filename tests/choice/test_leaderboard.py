@@ -117,6 +117,8 @@ def test_items_are_ordered_by_what_their_features_say(battles):
     # All that is uncertain is the slope.
     errors = float(result.std_error.coefficient[0]) * np.array([5 / 3, 1 / 3, 4 / 3])
     np.testing.assert_allclose([row.std_error for row in board], errors, rtol=1e-4)
+    with pytest.raises(ValueError, match="pass WithItemFeatures, not Comparisons"):
+        leaderboard(result, battles, names=NAMES)
 
 
 def test_choices_and_matches_count_what_was_there():

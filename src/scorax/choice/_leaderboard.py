@@ -176,6 +176,8 @@ def leaderboard(
         raise ValueError(f"{type(model).__name__} has no strength to order items by")
     if isinstance(model, PlackettLuceMixture):
         raise ValueError("every group of a mixture has strengths of its own, so there is no one leaderboard")
+    if isinstance(model, Structured) and not isinstance(data, WithItemFeatures):
+        raise ValueError(f"Structured takes strengths from features: pass WithItemFeatures, not {type(data).__name__}")
     of = StrengthAtFeatures(data) if isinstance(data, WithItemFeatures) else strength_of
     theta, std_error, lower, upper, draws = _uncertainty(result, of, level)
     if len(names) != theta.size:

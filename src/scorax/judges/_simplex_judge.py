@@ -63,6 +63,7 @@ def latent_class_joint(
     gold: Int[Array, "*b"] | None,
     has_gold: Bool[Array, "*b"] | None,
 ) -> Float[Array, "*b m"]:
+    """Log-probability of an item's labels together with each true level; next to none for what gold labels rule out."""
     joint = log_prevalence + evidence
     if gold is None or has_gold is None:
         return joint
