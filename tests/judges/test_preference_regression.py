@@ -183,3 +183,48 @@ def test_a_judge_without_preferences_is_like_nobody():
 def test_what_makes_no_sense_is_refused(bad, message):
     with pytest.raises(ValueError, match=message):
         bad()
+
+
+def by_judge(n_judges=6, n_each=60, seed=0):
+    """Judges who scatter by 0.5 about what they have in common; few choices of each."""
+    rng = np.random.default_rng(seed)
+    truth = np.array([0.8, -0.8, 0.0]) + 0.5 * rng.normal(size=(n_judges, 3))
+    judge = np.repeat(np.arange(n_judges), n_each)
+    features = rng.integers(-1, 2, (judge.size, 3)).astype(float)
+    outcome = rng.random(judge.size) < 1 / (1 + np.exp(-(features * truth[judge]).sum(1)))
+    n = judge.size
+    data = Comparisons.from_arrays(
+        np.zeros(n, int), np.ones(n, int), outcome.astype(float), features=features, cluster=judge
+    )
+    return truth, data
+
+
+def test_rows_of_coefficients_are_regressions_one_by_one(x64):
+    _, data = by_judge(n_judges=2)
+    model = PreferenceRegression.init(3, n_judges=2, shrinkage="normal")
+    together = fit(model, data).model.coefficient
+    for judge in range(2):
+        own = data.take(np.flatnonzero(np.asarray(data.cluster) == judge))
+        alone = fit(PreferenceRegression.init(3, shrinkage="normal"), own).model.coefficient
+        np.testing.assert_allclose(together[judge], alone, atol=1e-6)
+
+
+@pytest.mark.engine
+def test_judges_borrow_from_each_other(x64):
+    truth, data = by_judge()
+    model = PreferenceRegression.init(3, n_judges=6, shrinkage="normal", scale=1.0)
+    posterior = sample(model, data, key=jax.random.key(0), num_warmup=300, num_samples=300, progress=False)
+    pooled = np.asarray(posterior.map(lambda m: m.coefficient)).mean((0, 1))
+    alone = np.asarray(fit(model, data).model.coefficient)
+    # The mean squared error of 60 choices alone is 0.17 here, pooled 0.07.
+    assert ((pooled - truth) ** 2).mean() < 0.7 * ((alone - truth) ** 2).mean()
+    assert posterior.sites["spread"].shape[-1] == 3
+
+
+def test_judges_that_the_model_has_not_are_named():
+    _, data = by_judge(n_judges=2)
+    model = PreferenceRegression.init(3, n_judges=1)
+    with pytest.raises(ValueError, match=r"60 rows have a cluster outside 0..0 \(first rows: \[60, 61, 62\]\)"):
+        fit(model, data)
+    with pytest.raises(ValueError, match=r"need data.cluster"):
+        fit(model, dataclasses.replace(data, cluster=None))

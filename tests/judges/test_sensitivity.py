@@ -6,7 +6,7 @@ import pytest
 
 from scorax.data import Annotations
 from scorax.inference import loo, sample
-from scorax.judges import ConstancyPrior, SimplexJudge, SimplexPrior, VaryingSimplexJudge, sensitivity
+from scorax.judges import ConstancyPrior, SimplexJudge, SimplexPrior, sensitivity
 from scorax.plot import plot_sensitivity
 
 pytestmark = pytest.mark.engine
@@ -28,7 +28,7 @@ def labels():
 @pytest.fixture(scope="module")
 def priors():
     model = SimplexJudge.init(3, 2, 3)
-    varying = VaryingSimplexJudge.init(3, 2, 3)
+    varying = SimplexJudge.init(3, 2, 3).per_candidate()
     return {
         "usual": SimplexPrior(model),
         "accurate": SimplexPrior(model, accuracy=0.8),

@@ -89,6 +89,8 @@ def test_permuting_levels_of_truth_and_label_changes_no_volume(dtype):
     shuffled = confusion[:, jnp.array([2, 0, 3, 1])]
     chex.assert_trees_all_close(simplex_volume(shuffled), simplex_volume(confusion), rtol=1e-5)
     chex.assert_trees_all_close(simplex_volume(jnp.eye(4, dtype=dtype)), jnp.ones((), dtype))
+    swapped = jnp.eye(4, dtype=dtype)[jnp.array([1, 0, 2, 3])]
+    assert (float(simplex_volume(swapped)), float(simplex_volume(swapped, signed=True))) == (1.0, -1.0)
 
 
 def test_a_judge_that_cannot_tell_levels_apart_points_nowhere(dtype):

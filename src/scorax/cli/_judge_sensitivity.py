@@ -9,7 +9,7 @@ import jax
 from scorax.cli._output import print_table
 from scorax.cli._sampling import Sampling
 from scorax.cli._session import note
-from scorax.judges import ConstancyPrior, Sensitivity, SimplexJudge, SimplexPrior, VaryingSimplexJudge, sensitivity
+from scorax.judges import ConstancyPrior, Sensitivity, SimplexJudge, SimplexPrior, sensitivity
 
 _MONOTONE = ("none", "lowest", "stochastic")
 
@@ -33,13 +33,6 @@ class SensitivityRow:
     rhat: float
 
 
-def varying(model: SimplexJudge) -> VaryingSimplexJudge:
-    """The same start, for judges whose errors may depend on the candidate."""
-    return VaryingSimplexJudge.init(
-        model.prevalence.shape[0], *model.confusion.shape[:2], values=model.values, dtype=model.confusion.dtype
-    )
-
-
 def assumptions(model: SimplexJudge, monotone: str, candidate_sd: float) -> dict[str, Any]:
     """Those asked for, then each with one of them changed."""
     others = [rule for rule in _MONOTONE if rule != monotone]
@@ -49,7 +42,7 @@ def assumptions(model: SimplexJudge, monotone: str, candidate_sd: float) -> dict
         judges = SimplexPrior(model, monotone=rule, **settings)  # pyright: ignore[reportArgumentType]
         if constancy == 0:
             return judges
-        wide = varying(model)
+        wide = model.per_candidate()
         return wide, ConstancyPrior(wide, judges=judges, candidate_sd=constancy)
 
     found = {"as asked": prior(candidate_sd)}

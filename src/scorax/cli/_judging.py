@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from scorax.choice import Leaderboard, LeaderboardRow
 from scorax.cli._chains import draw
 from scorax.cli._judge import Method, Monotone
-from scorax.cli._judge_sensitivity import SensitivityRow, rows_of, sensitivity_of, varying
+from scorax.cli._judge_sensitivity import SensitivityRow, rows_of, sensitivity_of
 from scorax.cli._judge_sensitivity import show as show_sensitivity
 from scorax.cli._options import Format
 from scorax.cli._output import print_table, save_figure, to_csv
@@ -139,7 +139,7 @@ def infer(ratings: Ratings, settings: Settings) -> Scored:
     drawn_model: Any = model
     prior: Any = judges
     if settings.candidate_sd > 0:
-        drawn_model = varying(model)
+        drawn_model = model.per_candidate()
         prior = ConstancyPrior(drawn_model, judges=judges, candidate_sd=settings.candidate_sd)
     start = functools.partial(_start, model)
     posterior, ended = draw(drawn_model, data, settings.sampling, prior=prior, initial=start(prior))

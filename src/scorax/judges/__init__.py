@@ -27,7 +27,6 @@ from scorax.judges._boolean_rubric import (
     context_sensitivity,
     likert_score,
 )
-from scorax.judges._confusion_priors import SimplexPrior
 from scorax.judges._consistency import (
     ConflictRatio,
     NontransitivityRatio,
@@ -42,6 +41,7 @@ from scorax.judges._consistency import (
     softmax_weighted_score,
 )
 from scorax.judges._constancy_conflict import ConstancyConflict, constancy_conflict
+from scorax.judges._constancy_prior import ConstancyPrior
 from scorax.judges._evaluator_agreement import (
     ScoreAgreement,
     TieCalibration,
@@ -56,6 +56,7 @@ from scorax.judges._identified_set import (
     binary_identified_interval,
     ranking_identified_set,
 )
+from scorax.judges._latent_class import latent_class_log_prob
 from scorax.judges._length_control import LengthControlled, length_controlled_win_rate
 from scorax.judges._majority_vote import majority_vote
 from scorax.judges._marginal import marginal_annotations
@@ -70,6 +71,7 @@ from scorax.judges._opinion_pools import (
     log_pool,
     weighted_majority,
 )
+from scorax.judges._own_family import without_own_family
 from scorax.judges._pairwise_bias import PairwiseJudges, length_feature
 from scorax.judges._prediction_powered import (
     PPICoefficients,
@@ -106,7 +108,9 @@ from scorax.judges._simplex_geometry import (
     score_contrast,
     simplex_volume,
 )
-from scorax.judges._simplex_judge import SimplexJudge, latent_class_log_prob
+from scorax.judges._simplex_judge import SimplexJudge
+from scorax.judges._simplex_prior import SimplexPrior
+from scorax.judges._strata import cells, over_strata
 from scorax.judges._study_design import (
     Stopping,
     judges_needed,
@@ -118,7 +122,6 @@ from scorax.judges._study_design import (
     stop_when_best,
 )
 from scorax.judges._swap_consistency import SwapConsistency, position_bias, swap_consistency
-from scorax.judges._varying_judge import ConstancyPrior, VaryingSimplexJudge, cells
 from scorax.judges._win_rate import WinRate, win_rate
 
 __all__ = [
@@ -165,7 +168,6 @@ __all__ = [
     "Stopping",
     "SwapConsistency",
     "TieCalibration",
-    "VaryingSimplexJudge",
     "WinRate",
     "adjust_prevalence",
     "argmax_label",
@@ -210,6 +212,7 @@ __all__ = [
     "marginal_annotations",
     "nontransitivity_ratio",
     "observed_distribution",
+    "over_strata",
     "pairwise_accuracy",
     "pairwise_verdict",
     "panel_information",
@@ -242,4 +245,5 @@ __all__ = [
     "vote_start",
     "weighted_majority",
     "win_rate",
+    "without_own_family",
 ]

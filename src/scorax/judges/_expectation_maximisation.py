@@ -167,7 +167,7 @@ def _as_rows(model: Any) -> tuple[Rows, Callable[[Rows], Any], Callable[[Rows, A
     if isinstance(model, RowModel):
         return model.rows(), model.with_rows, model.rows_log_likelihood
     names, leaves, structure = leaf_names(model), jax.tree.leaves(model), jax.tree.structure(model)
-    if not all(support is constraints.simplex for support in supports(model)):
+    if not _has_steps(model):
         raise ValueError(
             f"{type(model).__name__} has no EM algorithm here: that takes parameters that are rows of probabilities, "
             "and a likelihood that multiplies and adds them. Use scorax.inference.fit."
@@ -177,6 +177,11 @@ def _as_rows(model: Any) -> tuple[Rows, Callable[[Rows], Any], Callable[[Rows, A
         return jax.tree.unflatten(structure, [rows[name] for name in names])
 
     return dict(zip(names, leaves, strict=True)), rebuild, lambda rows, data: log_likelihood(rebuild(rows), data)
+
+
+def _has_steps(model: Any) -> bool:
+    rows_alone = all(support is constraints.simplex for support in supports(model))
+    return rows_alone or isinstance(model, RowModel | OwnStepModel)
 
 
 def normalised_rows(counts: Float[Array, "*b m"], otherwise: Float[Array, "*b m"]) -> Float[Array, "*b m"]:
@@ -201,7 +206,7 @@ class EMThenMinimise(AbstractSolver):
 
     def _climbed(self, problem: Any) -> Any:
         model = problem.module(problem.start)
-        if set(leaf_names(model)) != set(problem.template):
+        if set(leaf_names(model)) != set(problem.template) or not _has_steps(model):
             return problem
         better, _ = jax.lax.scan(
             lambda model, _: (_step(model, problem.data, None).model, None), model, length=self.n_steps

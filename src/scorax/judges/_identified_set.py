@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
+from scorax.inference import smooth_weights
 from scorax.judges._simplex_geometry import expected_score, is_singular
 from scorax.judges._small_solve import solve_small
 
@@ -96,6 +97,9 @@ class IdentifiedSet(NamedTuple):
     """Share of the drawn judges that can have given these labels."""
     effective_draws: Float[Array, ""]
     """How many equally weighted draws this is worth."""
+    pareto_k: Float[Array, ""]
+    """Tail index of the weights: above 0.7 a few judges with tiny simplices decide, however many draws there are.
+    Infinite where no weights stand out above the others."""
 
 
 def ranking_identified_set(
@@ -166,4 +170,5 @@ def _ranking_identified_set(
         score=share @ score,
         kept=fits.mean(dtype=share.dtype),
         effective_draws=effective,
+        pareto_k=smooth_weights(log_weight).pareto_k,
     )

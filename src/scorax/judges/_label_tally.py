@@ -1,6 +1,7 @@
 """Annotations as counts, and the check that they fit a model."""
 
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from scorax.data import AbstractRows, Annotations
@@ -26,6 +27,11 @@ class LabelTally(AbstractRows):
         """The same rows, counted."""
         tally = data.tally(n_judges, n_levels)
         return cls(tally, data.weight, data.count, data.candidate, data.gold, data.has_gold)
+
+
+def on_one_device(data: Annotations) -> bool:
+    """Whether rows may be merged on the host: their values are known, and they are not spread over devices."""
+    return not isinstance(data.label, Tracer) and len(data.label.devices()) == 1
 
 
 def check_annotations(data: Annotations, n_candidates: int, n_judges: int, n_levels: int) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -27,6 +28,10 @@ class PreferenceRegression(AbstractModel[Comparisons]):
     prior, whose mode (`fit(model, data, prior=model.prior)`) has exact zeros; a normal one; or a horseshoe, whose
     scales are parameters too, so that it can only be sampled.
 
+    With `n_judges` every judge (or scenario, or kind of question) has a row of coefficients; the judge of a row is
+    its `data.cluster`, as in `PairwiseJudges`. `fit` takes them one by one; `prior` scatters them about common
+    coefficients as far as the choices say, which is for `sample`.
+
     Example:
         >>> features = [[1, 0], [1, 1], [1, -1], [-1, 0]]
         >>> data = sx.data.Comparisons.from_arrays([0] * 4, [1] * 4, [1, 1, 1, 0], features=features)
@@ -37,7 +42,8 @@ class PreferenceRegression(AbstractModel[Comparisons]):
     Source: Li, Zhou, Sun, Zhang, Zhao, Liu (2024), arXiv 2402.11296.
     """
 
-    coefficient: Float[Array, " d"]
+    coefficient: Float[Array, "*j d"]
+    """Log-odds by feature, or by judge and feature."""
     order_effect: Float[Array, ""] | None = None
     """Log-odds of preferring the answer that was shown first, where `data.order` says which."""
     shrinkage: str = eqx.field(static=True, default="laplace")
@@ -54,16 +60,27 @@ class PreferenceRegression(AbstractModel[Comparisons]):
 
     @classmethod
     def init(
-        cls, n_features: int, *, order_effect: bool = False, shrinkage: str = "laplace", scale: float = 0.1
+        cls,
+        n_features: int,
+        *,
+        n_judges: int | None = None,
+        order_effect: bool = False,
+        shrinkage: str = "laplace",
+        scale: float = 0.1,
     ) -> "PreferenceRegression":
-        """Indifference to every feature."""
+        """Indifference to every feature; of each of `n_judges` judges, if there are several."""
         effect = jnp.zeros(()) if order_effect else None
-        return cls(jnp.zeros(n_features), effect, shrinkage, scale)
+        shape = (n_features,) if n_judges is None else (n_judges, n_features)
+        return cls(jnp.zeros(shape), effect, shrinkage, scale)
 
     def log_odds(self, data: Comparisons) -> Float[Array, " n"]:
         """Of preferring the first answer."""
         features = jnp.zeros((data.a.size, 0)) if data.features is None else data.features
-        odds = features.astype(self.coefficient.dtype) @ self.coefficient
+        features = features.astype(self.coefficient.dtype)
+        if self.coefficient.ndim == 1:
+            odds = features @ self.coefficient
+        else:
+            odds = (features * self.coefficient[data.cluster]).sum(-1)
         if self.order_effect is None or data.order is None:
             return odds
         return odds + self.order_effect * data.order.astype(odds.dtype)
@@ -77,25 +94,45 @@ class PreferenceRegression(AbstractModel[Comparisons]):
     def check(self, data: Comparisons) -> None:
         """Raise `ValueError` where the data have other features, or no order for an order effect."""
         held = 0 if data.features is None else data.features.shape[1]
-        if held != self.coefficient.size:
-            raise ValueError(f"the data have {held} features, the model {self.coefficient.size} coefficients")
+        *judges, expected = self.coefficient.shape
+        if held != expected:
+            raise ValueError(f"the data have {held} features, the model {expected} coefficients")
+        if judges:
+            self._check_judges(data, judges[0])
         if self.order_effect is not None and data.order is None:
             raise ValueError("an order effect needs data.order, which says whose answer was shown first")
 
+    def _check_judges(self, data: Comparisons, n_judges: int) -> None:
+        if data.cluster is None:
+            raise ValueError("coefficients by judge need data.cluster, which says whose choice a row is")
+        judge = np.asarray(data.cluster)
+        bad = np.flatnonzero((judge < 0) | (judge >= n_judges))
+        if bad.size:
+            raise ValueError(
+                f"{bad.size} rows have a cluster outside 0..{n_judges - 1} (first rows: {bad[:3].tolist()}): make the "
+                "model with another n_judges"
+            )
+
     def prior(self) -> "PreferenceRegression":
-        """Independent coefficients, and a standard normal order effect."""
-        shape = self.coefficient.shape
-        if self.shrinkage == "horseshoe":
-            local = numpyro.sample("local_scale", dist.HalfCauchy(1.0).expand(shape).to_event(1))
-            standard = numpyro.sample("standard", dist.Normal(0.0, 1.0).expand(shape).to_event(1))
-            coefficient = numpyro.deterministic("coefficient", self.scale * jnp.asarray(local) * jnp.asarray(standard))
-        else:
-            family = dist.Laplace if self.shrinkage == "laplace" else dist.Normal
-            coefficient = numpyro.sample("coefficient", family(0.0, self.scale).expand(shape).to_event(1))
+        """Independent coefficients, of judges about common ones; and a standard normal order effect."""
+        *judges, d = self.coefficient.shape
+        coefficient = self._common("common" if judges else "coefficient", d)
+        if judges:
+            spread = numpyro.sample("spread", dist.HalfNormal(self.scale).expand((d,)).to_event(1))
+            apart = numpyro.sample("apart", dist.Normal(0.0, 1.0).expand((*judges, d)).to_event(2))
+            coefficient = coefficient + jnp.asarray(spread)[None] * jnp.asarray(apart)
         effect = (
             None if self.order_effect is None else jnp.asarray(numpyro.sample("order_effect", dist.Normal(0.0, 1.0)))
         )
-        return PreferenceRegression(jnp.asarray(coefficient), effect, self.shrinkage, self.scale)
+        return PreferenceRegression(coefficient, effect, self.shrinkage, self.scale)
+
+    def _common(self, name: str, d: int) -> Float[Array, " d"]:
+        if self.shrinkage == "horseshoe":
+            local = numpyro.sample("local_scale", dist.HalfCauchy(1.0).expand((d,)).to_event(1))
+            standard = numpyro.sample("standard", dist.Normal(0.0, 1.0).expand((d,)).to_event(1))
+            return jnp.asarray(numpyro.deterministic(name, self.scale * jnp.asarray(local) * jnp.asarray(standard)))
+        family = dist.Laplace if self.shrinkage == "laplace" else dist.Normal
+        return jnp.asarray(numpyro.sample(name, family(0.0, self.scale).expand((d,)).to_event(1)))
 
     def simulate(self, data: Comparisons, *, key: PRNGKeyArray) -> Comparisons:
         """New choices between the same answers, one observation a row (see `data.expand()`)."""

@@ -114,7 +114,7 @@ def sensitivity(
     differ in numbers alone (`strength`, `accuracy`, `candidate_sd`) share their compiled programs.
 
     Args:
-        model: Gives shapes, such as `SimplexJudge` or `VaryingSimplexJudge`. Where a prior draws another class, the
+        model: Gives shapes, such as `SimplexJudge`. Where a prior draws another class, the
             program says so itself: a value of `priors` may also be a pair of a model and a prior.
         data: Annotations.
         priors: Programs by name, such as `SimplexPrior(model, accuracy=0.8)` or `ConstancyPrior(...)`.

@@ -170,10 +170,15 @@ def iso_score_direction(
     return jnp.asarray([high - middle, low - high, middle - low], confusion.dtype) @ confusion
 
 
-def simplex_volume(confusion: Float[Array, "*b m m"]) -> Float[Array, "*b"]:
+def simplex_volume(confusion: Float[Array, "*b m m"], *, signed: bool = False) -> Float[Array, "*b"]:
     r"""Volume of a judge's simplex as a share of the whole, \(|\det \Theta|\), in `[0, 1]`.
 
     1 is a perfect judge (or one that permutes the levels), 0 one that cannot tell some levels apart.
+
+    Args:
+        confusion: `confusion[m, l]`: how often the judge says `l` where the truth is `m`.
+        signed: Whether to keep the sign of the determinant. Below 0 the judge has levels in another order than they
+            are; over posterior draws the share below 0 is how likely that is.
 
     Example:
         >>> simplex_volume(jnp.array([[0.8, 0.15, 0.05], [0.1, 0.8, 0.1], [0.05, 0.15, 0.8]]))
@@ -181,7 +186,8 @@ def simplex_volume(confusion: Float[Array, "*b m m"]) -> Float[Array, "*b"]:
 
     Source: Vossler et al. (2025), arXiv 2505.21972.
     """
-    return jnp.abs(determinant(confusion))
+    volume = determinant(confusion)
+    return volume if signed else jnp.abs(volume)
 
 
 def in_hull(

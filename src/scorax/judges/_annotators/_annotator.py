@@ -11,9 +11,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from scorax.data import Annotations
 from scorax.inference import AbstractModel
-from scorax.judges._annotators._quadrature import gauss_hermite
 from scorax.judges._label_tally import LabelTally, check_annotations
-from scorax.judges._simplex_judge import latent_class_log_prob
+from scorax.judges._latent_class import latent_class_log_prob
+from scorax.judges._quadrature import gauss_hermite
 
 _ANY = int(np.iinfo(np.int32).max)
 

@@ -12,7 +12,7 @@ from scorax.inference import parameter
 from scorax.judges._annotators._annotator import check_sizes, right_or_wrong
 from scorax.judges._annotators._tables import AbstractTableAnnotator, pair
 from scorax.judges._expectation_maximisation import Rows
-from scorax.judges._simplex_judge import floored_log
+from scorax.judges._latent_class import floored_log
 from scorax.numerics import available_dtype
 
 

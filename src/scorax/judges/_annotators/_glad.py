@@ -13,11 +13,11 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from scorax.data import Annotations
 from scorax.inference import log_likelihood, weighted_total
 from scorax.judges._annotators._annotator import AbstractClassAnnotator, check_sizes, label_evidence, right_or_wrong
-from scorax.judges._annotators._quadrature import gauss_hermite
 from scorax.judges._expectation_maximisation import EMStep
 from scorax.judges._label_tally import LabelTally
+from scorax.judges._latent_class import latent_class_log_prob
 from scorax.judges._pseudo_counts import log_prior
-from scorax.judges._simplex_judge import latent_class_log_prob
+from scorax.judges._quadrature import gauss_hermite
 from scorax.numerics import available_dtype
 
 _MEAN_DIFFICULTY = -1.0

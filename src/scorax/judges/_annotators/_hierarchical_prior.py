@@ -1,13 +1,12 @@
 """Judges who resemble each other, as a NumPyro program that draws a `DawidSkene`."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array, Float
 
 from scorax.judges._annotators._dawid_skene import DawidSkene
+from scorax.judges._confusion_rows import hierarchical_rows
 
 
 class HierarchicalDawidSkenePrior(eqx.Module):
@@ -35,12 +34,4 @@ class HierarchicalDawidSkenePrior(eqx.Module):
         """Draw a model."""
         prevalence = jnp.asarray(numpyro.sample("prevalence", dist.Dirichlet(jnp.full_like(self.model.prevalence, 3))))
         right = 2 * jnp.eye(self.model.n_levels, dtype=self.model.dtype)
-        one = jnp.ones((), self.model.dtype)
-        mean = jnp.asarray(numpyro.sample("mean_logit", dist.Normal(right, one)))
-        spread = jnp.asarray(numpyro.sample("logit_spread", dist.HalfNormal(jnp.ones_like(right))))
-        offset = jnp.asarray(numpyro.sample("logit_offset", dist.Normal(jnp.zeros_like(self.model.confusion), one)))
-        return DawidSkene(prevalence, _softmax(mean[None] + spread[None] * offset))
-
-
-def _softmax(logits: Float[Array, "j m m"]) -> Float[Array, "j m m"]:
-    return jax.nn.softmax(logits, axis=-1)
+        return DawidSkene(prevalence, hierarchical_rows(right, self.model.n_judges))

@@ -12,7 +12,7 @@ from scorax.inference import parameter
 from scorax.judges._annotators._dawid_skene import right_six_in_ten, worth_eight_labels
 from scorax.judges._annotators._tables import AbstractTableAnnotator
 from scorax.judges._expectation_maximisation import Rows
-from scorax.judges._simplex_judge import floored_log
+from scorax.judges._latent_class import floored_log
 
 
 class MultinomialAnnotator(AbstractTableAnnotator):

@@ -14,8 +14,8 @@ from scorax.inference import AbstractSolver, weighted_total
 from scorax.judges._annotators._annotator import AbstractClassAnnotator, label_evidence
 from scorax.judges._expectation_maximisation import EMThenMinimise, Rows, normalised_rows
 from scorax.judges._label_tally import LabelTally
+from scorax.judges._latent_class import latent_class_log_prob
 from scorax.judges._majority_vote import majority_vote
-from scorax.judges._simplex_judge import latent_class_log_prob
 
 Model = TypeVar("Model", bound="AbstractTableAnnotator")
 

@@ -1,8 +1,9 @@
 """Assumptions about judges and candidates, as a NumPyro program that draws a `SimplexJudge`."""
 
+import dataclasses
 import math
 import warnings
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
@@ -10,14 +11,31 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 from jax.core import Tracer
-from jax.scipy.special import logit
 from jaxtyping import Array, Float
 
+from scorax.judges._confusion_rows import (
+    Expected,
+    diagonal_rows,
+    free_rows,
+    hierarchical_rows,
+    lowest_rows,
+    proportional_rows,
+    stochastic_rows,
+)
 from scorax.judges._simplex_geometry import simplex_volume
 from scorax.judges._simplex_judge import SimplexJudge
 
-Monotone = Literal["none", "lowest", "stochastic"]
+Monotone = Literal["none", "lowest", "stochastic", "proportional", "diagonal"]
+Judges = Literal["independent", "hierarchical"]
 Prevalence = Literal["auto", "dirichlet", "hierarchical"]
+
+_ROWS = {
+    "none": free_rows,
+    "lowest": lowest_rows,
+    "stochastic": stochastic_rows,
+    "proportional": proportional_rows,
+    "diagonal": diagonal_rows,
+}
 
 
 class SimplexPrior(eqx.Module):
@@ -33,7 +51,12 @@ class SimplexPrior(eqx.Module):
         reach: \(s\), in levels: how far errors reach; `math.inf` spreads them evenly. Default 1.
         monotone: A constraint that holds by construction, for every draw. `"lowest"`: the lowest label is the rarer the
             higher the true level. `"stochastic"`: a higher true level never makes any "at least this label" rarer.
-            Each is a prior of its own, not the unconstrained one truncated.
+            `"proportional"`: it moves all of these on the scale of log-odds alike, by cuts between labels and a place
+            for each level (2(M - 1) numbers a judge; `reach` has no part, and of `strength` nothing is used).
+            `"diagonal"`: no wrong label is as frequent as the right one. Each is a prior of its own, not the
+            unconstrained one truncated.
+        judges: `"independent"`, or `"hierarchical"`: scattered about a judge that they have in common, as far as the
+            labels say (its mean by `accuracy` and `reach`; `strength` has no part). With `monotone="none"`.
         prevalence: `"dirichlet"`: each candidate's levels are Dirichlet(`concentration`), on its own. `"hierarchical"`:
             candidates vary about a common profile, mostly along the scale. `"auto"`: hierarchical from four candidates
             on, because many independent flat candidates would claim that together they fill the simplex, which pulls
@@ -41,9 +64,11 @@ class SimplexPrior(eqx.Module):
         concentration: Of the Dirichlet prior of the prevalences. Default 1, flat.
         volume: Power of \(|\det \Theta_j|\) that multiplies the density; above 0 it favours judges that tell levels
             apart. Prior draws do not see it.
+        item_effect_sd: Scale of the half-normal prior of the effects, of a model with item effects. Default 1.
 
     Raises:
-        ValueError: A setting is out of its range.
+        ValueError: A setting is out of its range, two of them exclude each other, or the confusions of the model
+            depend on the candidate (`ConstancyPrior` is for those).
 
     Warns:
         UserWarning: `accuracy` is no better than chance and nothing orders the levels: the labels of the levels are
@@ -64,7 +89,9 @@ class SimplexPrior(eqx.Module):
     accuracy: Float[Array, ""]
     reach: Float[Array, ""]
     concentration: Float[Array, ""]
+    item_effect_sd: Float[Array, ""]
     monotone: Monotone = eqx.field(static=True)
+    judges: Judges = eqx.field(static=True)
     prevalence: Prevalence = eqx.field(static=True)
     volume: float = eqx.field(static=True)
 
@@ -76,23 +103,35 @@ class SimplexPrior(eqx.Module):
         accuracy: float | Float[Array, ""] = 0.6,
         reach: float | Float[Array, ""] = 1.0,
         monotone: Monotone = "none",
+        judges: Judges = "independent",
         prevalence: Prevalence = "auto",
         concentration: float | Float[Array, ""] = 1.0,
         volume: float = 0.0,
+        item_effect_sd: float | Float[Array, ""] = 1.0,
     ):
         dtype = model.confusion.dtype
+        numbers = {
+            "strength": strength,
+            "accuracy": accuracy,
+            "reach": reach,
+            "concentration": concentration,
+            "item_effect_sd": item_effect_sd,
+        }
         self.model = model
-        self.strength, self.accuracy, self.reach, self.concentration = (
-            jnp.asarray(setting, dtype) for setting in (strength, accuracy, reach, concentration)
+        self.strength, self.accuracy, self.reach, self.concentration, self.item_effect_sd = (
+            jnp.asarray(number, dtype) for number in numbers.values()
         )
-        self.monotone, self.prevalence, self.volume = monotone, prevalence, float(volume)
-        if monotone not in ("none", "lowest", "stochastic"):
-            raise ValueError(f"monotone must be 'none', 'lowest' or 'stochastic', not {monotone!r}")
-        if prevalence not in ("auto", "dirichlet", "hierarchical"):
-            raise ValueError(f"prevalence must be 'auto', 'dirichlet' or 'hierarchical', not {prevalence!r}")
-        if not any(isinstance(setting, Tracer) for setting in (strength, accuracy, reach, concentration)):
-            _check_numbers(float(strength), float(accuracy), float(reach), float(concentration))
-            if monotone == "none" and accuracy <= 1 / model.n_levels:
+        self.monotone, self.judges, self.prevalence, self.volume = monotone, judges, prevalence, float(volume)
+        _check_choice("monotone", monotone, Monotone)
+        _check_choice("judges", judges, Judges)
+        _check_choice("prevalence", prevalence, Prevalence)
+        if judges == "hierarchical" and monotone != "none":
+            raise ValueError(f"judges='hierarchical' has no constraint by construction: not with monotone={monotone!r}")
+        if model.varies:
+            raise ValueError("the confusions of this model depend on the candidate: use ConstancyPrior(model)")
+        if not any(isinstance(number, Tracer) for number in numbers.values()):
+            _check_numbers(**{name: float(number) for name, number in numbers.items()})
+            if judges == "independent" and monotone == "none" and accuracy <= 1 / model.n_levels:
                 warnings.warn(
                     f"accuracy {float(accuracy):.3g} is no better than chance on {model.n_levels} levels, so nothing "
                     "says which level is which: expect chains that disagree. Raise accuracy, or set monotone='lowest'.",
@@ -101,10 +140,15 @@ class SimplexPrior(eqx.Module):
 
     def __call__(self) -> SimplexJudge:
         """Draw a model."""
-        confusion = {"none": self._free, "lowest": self._lowest, "stochastic": self._stochastic}[self.monotone]()
+        confusion = self._draw_confusion()
         if self.volume:
             numpyro.factor("volume", self.volume * jnp.log(simplex_volume(confusion)).sum())
-        return SimplexJudge(self._draw_prevalence(), confusion, self.model.values)
+        return dataclasses.replace(
+            self.model,
+            prevalence=self._draw_prevalence(),
+            confusion=confusion,
+            item_effect=None if self.model.item_effect is None else self._draw_item_effect(),
+        )
 
     @property
     def mean_confusion(self) -> Float[Array, "m m"]:
@@ -117,36 +161,15 @@ class SimplexPrior(eqx.Module):
         spread = (1 - self.accuracy) * error / error.sum(1, keepdims=True)
         return jnp.where(correct, self.accuracy, spread)
 
-    def _free(self) -> Float[Array, "j m m"]:
-        shape = self.model.confusion.shape
-        rows = dist.Dirichlet(jnp.broadcast_to(self.strength * self.mean_confusion, shape))
-        return jnp.asarray(numpyro.sample("confusion", rows))
+    def _draw_confusion(self) -> Float[Array, "j m m"]:
+        if self.judges == "hierarchical":
+            return hierarchical_rows(jnp.log(self.mean_confusion), self.model.n_judges)
+        expected = Expected(self.mean_confusion, self.strength, self.accuracy, self.model.n_judges)
+        return _ROWS[self.monotone](expected)
 
-    def _lowest(self) -> Float[Array, "j m m"]:
-        """The first column by decreasing logits, the rest of each row by its Dirichlet, of which it is independent."""
-        j, m, _ = self.model.confusion.shape
-        one = jnp.ones((), self.accuracy.dtype)
-        top = jnp.asarray(numpyro.sample("lowest_top", dist.Normal(logit(self.accuracy) * jnp.ones(j, one.dtype), one)))
-        gap = jnp.asarray(numpyro.sample("lowest_gap", dist.Normal(jnp.full((j, m - 1), 2 / (m - 1), one.dtype), one)))
-        steps = jnp.concatenate([jnp.zeros((j, 1), gap.dtype), jnp.cumsum(jax.nn.softplus(gap), axis=1)], axis=1)
-        lowest = top[:, None] - steps
-        if m == 2:
-            rest = jnp.ones((j, m, 1), gap.dtype)
-        else:
-            concentration = jnp.broadcast_to(self.strength * self.mean_confusion[:, 1:], (j, m, m - 1))
-            rest = jnp.asarray(numpyro.sample("rest", dist.Dirichlet(concentration)))
-        others = jax.nn.sigmoid(-lowest)[..., None] * rest
-        return jnp.concatenate([jax.nn.sigmoid(lowest)[..., None], others], axis=-1)
-
-    def _stochastic(self) -> Float[Array, "j m m"]:
-        """Each row is the one below it in level with some of its mass moved up."""
-        j, m, _ = self.model.confusion.shape
-        mean = self.mean_confusion
-        first = dist.Dirichlet(jnp.broadcast_to(self.strength * mean[0], (j, m)))
-        moved = 2 * jnp.broadcast_to(jnp.clip(upward_shares(mean), 0.05, 0.95), (j, m - 1, m - 1))
-        row = jnp.asarray(numpyro.sample("first_row", first))
-        share = jnp.asarray(numpyro.sample("moved_up", dist.Beta(moved, 2 - moved)))
-        return upward_transport(row, share)
+    def _draw_item_effect(self) -> Float[Array, " j"]:
+        scale = jnp.broadcast_to(self.item_effect_sd, (self.model.n_judges,))
+        return jnp.asarray(numpyro.sample("item_effect", dist.HalfNormal(scale)))
 
     def _draw_prevalence(self) -> Float[Array, "k m"]:
         k, m = self.model.prevalence.shape
@@ -173,40 +196,20 @@ class SimplexPrior(eqx.Module):
         return jax.nn.softmax(logits, axis=-1)
 
 
-def upward_transport(first: Float[Array, "*b m"], share: Float[Array, "*b n n"]) -> Float[Array, "*b m m"]:
-    r"""All stochastically monotone matrices: each next row moves shares of the last one upwards, level by level.
-
-    With \(\text{room}_l = D_{l-1} + \theta_{ml}\), \(\theta_{m+1,l} = (1 - s_{ml}) \text{room}_l\) and
-    \(D_l = s_{ml} \text{room}_l\), \(D_0 = 0\); what has moved to the top stays. No subtraction of probabilities.
-    """
-    rows = [first]
-    for m in range(share.shape[-1]):
-        carried = jnp.zeros_like(first[..., 0])
-        row = []
-        for level in range(share.shape[-1]):
-            room = carried + rows[-1][..., level]
-            carried = share[..., m, level] * room
-            row.append((1 - share[..., m, level]) * room)
-        rows.append(jnp.stack([*row, carried + rows[-1][..., -1]], axis=-1))
-    return jnp.stack(rows, axis=-2)
+def _check_choice(name: str, value: str, choices: Any) -> None:
+    allowed = get_args(choices)
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
 
 
-def upward_shares(confusion: Float[Array, "m m"]) -> Float[Array, "n n"]:
-    """Inverse of :func:`upward_transport`; outside [0, 1] where the matrix is not stochastically monotone."""
-    lower, upper = confusion[:-1], confusion[1:]
-    # What is in level l or below, before the move, less what is below l after it.
-    room = jnp.cumsum(lower, axis=1)[:, :-1] - (jnp.cumsum(upper, axis=1) - upper)[:, :-1]
-    return 1 - upper[:, :-1] / room
-
-
-def _check_numbers(strength: float, accuracy: float, reach: float, concentration: float) -> None:
+def _check_numbers(accuracy: float, **positive: float) -> None:
     if not 0 < accuracy < 1:
         raise ValueError(
             f"accuracy must lie in (0, 1), not be {accuracy}. For a perfect judge write a prior that draws the "
             "prevalence alone and returns SimplexJudge(prevalence, identity, values)."
         )
-    for name, value in (("strength", strength), ("reach", reach), ("concentration", concentration)):
+    for name, value in positive.items():
         if not value > 0:
             raise ValueError(f"{name} must be positive, not {value}")
-    if math.isinf(strength) or math.isinf(concentration):
-        raise ValueError("strength and concentration must be finite")
+        if math.isinf(value) and name != "reach":
+            raise ValueError(f"{name} must be finite")

@@ -10,7 +10,7 @@ import pytest
 
 from scorax.inference import leaf_names
 from scorax.judges import SimplexJudge, SimplexPrior
-from scorax.judges._confusion_priors import upward_shares, upward_transport
+from scorax.judges._confusion_rows import upward_shares, upward_transport
 
 
 @functools.cache
@@ -22,7 +22,9 @@ def draw(dtype, n_levels, monotone):
     return numpyro.handlers.seed(prior, jax.random.key(n_levels))()
 
 
-@pytest.mark.parametrize(("monotone", "n_levels"), [("lowest", 3), ("stochastic", 3), ("lowest", 2)])
+@pytest.mark.parametrize(
+    ("monotone", "n_levels"), [("lowest", 3), ("stochastic", 3), ("proportional", 3), ("diagonal", 3), ("lowest", 2)]
+)
 def test_draws_lie_in_their_support(dtype, n_levels, monotone):
     model = draw(dtype, n_levels, monotone)
     assert leaf_names(model) == ["prevalence", "confusion"]
@@ -40,11 +42,41 @@ def test_the_lowest_label_falls_with_the_true_level(dtype, n_levels):
     assert (np.diff(lowest, axis=-1) < 0).all()
 
 
-def test_every_tail_rises_with_the_true_level(dtype):
+@pytest.mark.parametrize("monotone", ["stochastic", "proportional"])
+def test_every_tail_rises_with_the_true_level(dtype, monotone):
     # Tails are summed in double precision, from the top, so that only the draw's own rounding is left.
-    confusion = np.asarray(draw(dtype, 3, "stochastic").confusion, float)
+    confusion = np.asarray(draw(dtype, 3, monotone).confusion, float)
     tails = np.cumsum(confusion[..., ::-1], axis=-1)[..., :-1]
     assert (np.diff(tails, axis=-2) >= -2 * float(jnp.finfo(dtype).eps)).all()
+
+
+def test_the_right_label_is_the_most_frequent(dtype):
+    confusion = np.asarray(draw(dtype, 3, "diagonal").confusion)
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)[..., None]
+    assert ((confusion < right) | np.eye(3, dtype=bool)).all()
+
+
+def test_proportional_judges_shift_all_log_odds_alike(x64):
+    confusion = np.asarray(draw("float64", 3, "proportional").confusion)
+    upto = np.cumsum(confusion, axis=-1)[..., :-1]
+    shift = np.diff(np.log(upto) - np.log1p(-upto), axis=-2)
+    np.testing.assert_allclose(shift[..., 0], shift[..., 1], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("monotone", ["proportional", "diagonal"])
+def test_constructions_stray_about_the_accuracy_asked_for(monotone):
+    accuracy = np.diagonal(draw("float32", 3, monotone).confusion, axis1=-2, axis2=-1).mean()
+    # Noise on log-odds pulls towards the middle: four thousand draws have .54 and .60.
+    assert abs(accuracy - 0.6) < 0.08
+
+
+def test_judges_of_a_hierarchy_are_alike():
+    prior = SimplexPrior(SimplexJudge.init(1, 2, 3), judges="hierarchical")
+    one = jax.vmap(lambda key: jnp.diagonal(numpyro.handlers.seed(prior, key)().confusion, axis1=-2, axis2=-1).mean(-1))
+    accuracy = np.asarray(jax.jit(one)(jax.random.split(jax.random.key(0), 300)), float)
+    assert np.corrcoef(accuracy.T)[0, 1] > 0.3
+    with pytest.raises(ValueError, match="not with monotone='lowest'"):
+        SimplexPrior(SimplexJudge.init(1, 2, 3), judges="hierarchical", monotone="lowest")
 
 
 def test_free_rows_have_their_mean_and_accuracy():
@@ -137,11 +169,17 @@ def test_settings_are_arguments_of_compiled_functions():
         ({"reach": -1.0}, "reach must be positive"),
         ({"concentration": float("nan")}, "concentration must be positive, not nan"),
         ({"strength": float("inf")}, "must be finite"),
+        ({"item_effect_sd": -1.0}, "item_effect_sd must be positive"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         SimplexPrior(SimplexJudge.init(1, 1, 3), **settings)
+
+
+def test_confusions_that_depend_on_the_candidate_are_for_another_prior():
+    with pytest.raises(ValueError, match="use ConstancyPrior"):
+        SimplexPrior(SimplexJudge.init(2, 1, 3).per_candidate())
 
 
 def test_a_judge_no_better_than_chance_is_warned_about():
