@@ -17,8 +17,10 @@ __all__ = [
     "cli",
     "data",
     "diffusion",
+    "evals",
     "inference",
     "judges",
+    "learning",
     "numerics",
     "plot",
     "score_matching",
@@ -26,7 +28,20 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from scorax import choice, cli, data, diffusion, inference, judges, numerics, plot, score_matching, stats
+    from scorax import (
+        choice,
+        cli,
+        data,
+        diffusion,
+        evals,
+        inference,
+        judges,
+        learning,
+        numerics,
+        plot,
+        score_matching,
+        stats,
+    )
 else:
 
     def __getattr__(name: str):
