@@ -15,6 +15,26 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
+# Examples in docstrings that compile for long: fits of large models, chains. `make test-slow` runs them.
+SLOW_EXAMPLES = {
+    "choice": """DavidsonLuce GeneralizedMallows GlennDavid Mallows PlackettLuceMixture TeamRanking bootstrap_interval
+        cross_validated_log_loss dynamic_skills fit_plackett_luce_mixture""",
+    "inference": """LaplaceMetropolis adaptive_tempering laplace_frame numpyro_model posterior_predictive
+        responsibilities verdict""",
+    "judges": "GraderGLM ManyFacetRasch OrdinalAnnotator label_switching sensitivity",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the slow examples, before marks are looked at."""
+    slow = {(room, name) for room, names in SLOW_EXAMPLES.items() for name in names.split()}
+    for item in items:
+        place = item.name.split(".")
+        if isinstance(item, pytest.DoctestItem) and (*place[1:2], place[-1]) in slow:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def strict(request):
     """Our own code never broadcasts or casts silently. Engines do, so tests marked `engine` are let off."""
@@ -36,6 +56,13 @@ def released():
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     """Run the test in single and in double precision; inside, JAX's default width is the parameter's."""
+    with jax.enable_x64(request.param == "float64"):
+        yield jnp.dtype(request.param)
+
+
+@pytest.fixture(params=["float64", pytest.param("float32", marks=pytest.mark.slow)])
+def heavy_dtype(request):
+    """As `dtype`, for a test that compiles for long: in single precision it is slow."""
     with jax.enable_x64(request.param == "float64"):
         yield jnp.dtype(request.param)
 

@@ -90,11 +90,11 @@ def test_rankings_count_the_lists_an_item_was_on():
     assert {row.item: row.comparisons for row in board} == {"alpha": 5, "<beta>": 4, "gamma": 4}
 
 
-def test_odds_of_ten_to_one_are_four_hundred_points_whatever_the_noise(dtype):
+def test_odds_of_ten_to_one_are_four_hundred_points_whatever_the_noise(heavy_dtype):
     table = PairCounts.from_arrays([[0.0, 10.0], [1.0, 0.0]])
     for model in (BradleyTerry.init(2), Thurstone.init(2), Thurstone.init(2, link="cauchit")):
         board = leaderboard(fit(model, table), table, names=("first", "second"))
-        np.testing.assert_allclose(board[0].rating - board[1].rating, 400.0, rtol=1e3 * jnp.finfo(dtype).eps)
+        np.testing.assert_allclose(board[0].rating - board[1].rating, 400.0, rtol=1e3 * jnp.finfo(heavy_dtype).eps)
 
 
 def test_penalised_and_gaussian_results_make_boards(battles):

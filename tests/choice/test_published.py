@@ -111,6 +111,7 @@ def test_football_with_ties_and_home_advantage():
     np.testing.assert_allclose(rao_kupper.log_likelihood, -1821.45, atol=5e-3)
 
 
+@pytest.mark.slow
 def test_nascar_of_hunter():
     # Drivers 84 to 87 finished last in each race that they ran, so they have no finite strength.
     races = [[int(driver) - 1 for driver in race.values() if driver] for race in rows("nascar2002_orderings")]
@@ -122,6 +123,7 @@ def test_nascar_of_hunter():
     assert {4.1477, 3.6162, 2.0763} <= {round(float(value), 4) for value in relative}
 
 
+@pytest.mark.slow
 def test_fruit_of_turner_and_others():
     # Ties of two, and half a win and half a loss of every item against one more, which is not reported.
     reference = published("fruit")

@@ -69,18 +69,28 @@ def _odds(difference):
     return [p, 0.8 - p, 0.2]
 
 
-@pytest.fixture
-def ratings(tmp_path):
-    """Two candidates of 20 items each, three levels, three judges who are right eight times in ten, some gold."""
+@pytest.fixture(scope="session")
+def ratings_text():
+    """Two candidates of 20 items each, three levels, three judges who are right eight times in ten, some gold.
+
+    A quarter of each candidate's items is mathematics.
+    """
     generator = np.random.default_rng(1)
-    lines = ["item,candidate,judge,label,gold"]
+    lines = ["item,candidate,judge,label,gold,topic"]
     for n in range(40):
         candidate = ("fair", "good")[n % 2]
         truth = generator.choice(3, p=([0.5, 0.3, 0.2], [0.1, 0.3, 0.6])[n % 2])
         gold = truth + 1 if n < 8 else ""
+        topic = "maths" if n // 2 % 4 == 0 else "prose"
         for judge in ("ann", "bob", "eve"):
             label = truth if generator.random() < 0.8 else generator.integers(3)
-            lines.append(f"q{n},{candidate},{judge},{label + 1},{gold}")
+            lines.append(f"q{n},{candidate},{judge},{label + 1},{gold},{topic}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def ratings(tmp_path, ratings_text):
+    """A file of them."""
     path = tmp_path / "ratings.csv"
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text(ratings_text)
     return path

@@ -7,6 +7,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 from scorax.inference import run_state
 
@@ -47,6 +48,7 @@ def test_main_job(battles, tmp_path, environment):
         assert any(archive[name].shape == (2, 50, 4) for name in archive.files)
 
 
+@pytest.mark.slow
 def test_quiet_keeps_standard_error_empty(battles, environment):
     done = subprocess.run(
         [*COMMAND, "rank", str(battles), "--quiet", "--draws", "20", "--warmup", "50", "--chains", "2"],
@@ -59,6 +61,7 @@ def test_quiet_keeps_standard_error_empty(battles, environment):
     assert len(done.stdout.splitlines()) == 6
 
 
+@pytest.mark.slow
 def test_interrupt_while_sampling_keeps_what_was_drawn(battles, tmp_path, environment):
     run = tmp_path / "run.npz"
     process = subprocess.Popen(
@@ -93,6 +96,7 @@ def test_interrupt_while_sampling_keeps_what_was_drawn(battles, tmp_path, enviro
     assert f"holds {run_state(run).drawn} of 10000000 draws" in err
 
 
+@pytest.mark.slow
 def test_interrupt_before_the_first_draw_leaves_nothing(battles, tmp_path, environment):
     process = subprocess.Popen(
         [*COMMAND[:1], *COMMAND[3:], "rank", str(battles), "--warmup", "10000000", "--out", str(tmp_path / "out")],

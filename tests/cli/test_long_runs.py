@@ -350,6 +350,7 @@ def test_killed_twice_then_finished(kept, tmp_path, environment):
     assert json.loads(out) == board(kept.battles, "--draws", total)
 
 
+@pytest.mark.slow
 def test_two_devices_draw_what_one_does(kept, tmp_path, environment):
     command = [*COMMAND, "rank", str(kept.battles), *SMALL, "--draws", "20", "--devices", "2", "--debug"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

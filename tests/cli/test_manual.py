@@ -8,6 +8,7 @@ import pytest
 import scorax as sx
 from scorax.cli._aggregate import Rule
 from scorax.cli._elo import System
+from scorax.cli._judge_assumptions import Constancy, Judges, Monotone
 from scorax.cli._options import Kernel
 from scorax.cli._rank import Method, Model, OnDisconnected, Ties
 
@@ -38,6 +39,8 @@ def test_version(scorax):
         ),
         (("judge",), ["--levels", "--candidate-column", "--judge-column", "--item-column", "--label-column",
                       "--gold-column", "--monotone", "--method", "--constancy", "--candidate-sd", "--sensitivity",
+                      "--judges", "--item-effects", "--own-family", "--stratum-column", "report.html",
+                      *(word.value for words in (Monotone, Judges, Constancy) for word in words),
                       *LONG_RUNS, "Examples", "Exit status"]),
         (("elo",), ["--system", "--k", "--permutations", "--time-column", "--item-a-column", "--outcome-value",
                     "--level", "--seed", "--format", *(word.value for word in System), "Examples", "Exit status"]),

@@ -72,6 +72,7 @@ def test_votes_of_one_judge_are_one(run):
         assert c["std_error"] < 0.8 * a["std_error"]
 
 
+@pytest.mark.slow
 def test_clusters_are_redrawn(run):
     options = ["--bootstrap", "20", "--cluster", "judge", "--seed"]
     plain, _, _ = run(lines_of(), *options, "1")

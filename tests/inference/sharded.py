@@ -1,5 +1,7 @@
 """Run by `test_sharded.py` in a process of its own with eight virtual devices: rows split over them change nothing."""
 
+import sys
+
 import chex
 import equinox as eqx
 import jax
@@ -23,11 +25,11 @@ def check(case, mesh) -> None:
     chex.assert_trees_all_close(value_and_gradient(model, split), expected, rtol=1e-12, atol=1e-12)
 
 
-def main() -> None:
+def main(step: int) -> None:
     jax.config.update("jax_enable_x64", True)
     assert jax.device_count() == 8
     mesh = jax.make_mesh((8,), ("rows",))
-    for case in CASES:
+    for case in CASES[::step]:
         check(case, mesh)
         print(case, "as a whole")
     one = CASES[1]
@@ -38,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

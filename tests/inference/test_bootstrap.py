@@ -44,6 +44,7 @@ def test_spread_of_whole_clusters_is_the_clustered_sandwich(battles):
     np.testing.assert_allclose(draws.std_error.strength, result.robust(cluster).std_error.strength, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_batches_do_not_change_the_draws(result, battles):
     few, many = (
         bootstrap(result.model, battles, key=jax.random.key(1), n_resamples=30, batch_size=size) for size in (7, 30)
@@ -59,6 +60,7 @@ def test_aggregated_rows_resample_alike(result, battles):
     chex.assert_trees_all_close(raw.model, aggregated.model, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_soft_labels_and_unequal_weights_are_redrawn_as_they_are(battles):
     # Counted as wins and losses, labels of 0.6 would seem to vary as coins do, and heavy rows as many light ones.
     soft = 0.5 + 0.2 * (np.asarray(battles.outcome) - 0.5) + np.linspace(-0.1, 0.1, 120)

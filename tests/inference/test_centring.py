@@ -57,6 +57,7 @@ def poor():
     return data, prior, sample(model, data, **arguments), sample(model, data, prior=prior, **arguments), arguments
 
 
+@pytest.mark.slow
 def test_the_funnel_is_gone(poor):
     """The centred chains get stuck in the neck; the partly centred ones find the closed form, and say nothing."""
     data, prior, centred, partly, _ = poor
@@ -90,6 +91,7 @@ def fixed():
     return Things(jnp.asarray(numpyro.sample("level", dist.Normal(0.0, 0.5).expand([3]).to_event(1))))
 
 
+@pytest.mark.slow
 def test_sites_that_can_be_moved():
     assert sorted(partly_centred(MODEL, DATA, prior=unknown_mean).centredness) == ["level"]
     with pytest.raises(ValueError, match=r"nothing to centre in part.*laplace_frame"):

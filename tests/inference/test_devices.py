@@ -45,6 +45,7 @@ def on_one_process(tmp_path_factory):
         return dict(file)
 
 
+@pytest.mark.slow
 def test_any_number_of_devices(on_one_process):
     # Compared inside the process; here, that it was a real run.
     assert on_one_process["level"].shape == (4, 40, 3)

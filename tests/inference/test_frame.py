@@ -78,6 +78,7 @@ def test_inward_undoes_outward(kind, dtype):
     np.testing.assert_allclose(back, z, atol=1e3 * jnp.finfo(dtype).eps)
 
 
+@pytest.mark.slow
 def test_all_directions_of_a_hierarchy_are_its_dense_frame(x64):
     """At the mode where what is above the parameters has its own, as the dense one is."""
     battles, foods = datasets.load_food()
@@ -87,6 +88,7 @@ def test_all_directions_of_a_hierarchy_are_its_dense_frame(x64):
     np.testing.assert_allclose(map_of(full) @ map_of(full).T, dense.root @ dense.root.T, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_gaussian_is_the_rest_of_its_spectrum(x64):
     matrix = covariance()
     rank = 4
@@ -105,14 +107,14 @@ def test_what_is_left_of_a_gaussian_is_the_rest_of_its_spectrum(x64):
     assert np.linalg.cond(precision) > 1e6
 
 
-def test_as_many_directions_as_numbers_are_the_dense_frame(dtype):
+def test_as_many_directions_as_numbers_are_the_dense_frame(heavy_dtype):
     # Not so badly scaled that the dense frame, whose eigenvalues are those before scaling, keeps the least of them up.
-    prior = Gaussian(jnp.asarray(covariance(3.0, (20.0, 5.0, -0.9)), dtype))
+    prior = Gaussian(jnp.asarray(covariance(3.0, (20.0, 5.0, -0.9)), heavy_dtype))
     dense, full = (map_of(laplace_frame(MODEL, NOTHING, prior=prior, rank=rank)) for rank in (None, D))
-    assert dense.dtype == full.dtype == dtype
+    assert dense.dtype == full.dtype == heavy_dtype
     # In the dense frame's coordinates. The condition number of the covariance is below 10^5.
     relative = np.linalg.solve(dense.astype(float), full.astype(float))
-    np.testing.assert_allclose(relative @ relative.T, np.eye(D), atol=1e5 * jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(relative @ relative.T, np.eye(D), atol=1e5 * jnp.finfo(heavy_dtype).eps)
 
 
 @pytest.mark.slow
@@ -142,6 +144,7 @@ def test_nuts_draws_a_badly_scaled_gaussian():
 LARGE = 2048
 
 
+@pytest.mark.slow
 def test_a_large_posterior_gets_a_low_rank_frame_of_its_own():
     data = some_measurements(0, LARGE, 1)
     model = Things.init(LARGE)

@@ -23,6 +23,26 @@ def case(request):
     return request.param
 
 
+# Fits, their sandwiches and their derivatives compile for long: of models that are alike one is enough every day.
+DAILY = (
+    "BradleyTerry with order and features",
+    "Davidson with order and features",
+    "PlackettLuce of tops",
+    "Thurstone",
+    "GradedComparison of seven levels",
+    "SimplexJudge",
+)
+
+
+@pytest.fixture(
+    params=[pytest.param(case, marks=() if case.name in DAILY else pytest.mark.slow) for case in CASES],
+    ids=str,
+    scope="module",
+)
+def fitted_case(request):
+    return request.param
+
+
 @eqx.filter_jit
 def value(model, data):
     return log_likelihood(model, data)
@@ -163,13 +183,13 @@ def test_simulated_outcomes_are_new_and_depend_on_the_key_alone(case, x64):
 
 
 @pytest.fixture(scope="module")
-def recovered(case):
+def recovered(fitted_case):
     """A fit to many simulated rows, in double precision."""
     with jax.enable_x64(True), jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
-        truth = drawn(case, "float64")
-        times = case.recovery_rows // case.design("float64").weight.shape[0]
-        data = truth.simulate(repeated(case.design("float64"), times), key=jax.random.key(5))
-        yield truth, data, fit(case.template("float64"), data)
+        truth = drawn(fitted_case, "float64")
+        times = fitted_case.recovery_rows // fitted_case.design("float64").weight.shape[0]
+        data = truth.simulate(repeated(fitted_case.design("float64"), times), key=jax.random.key(5))
+        yield truth, data, fit(fitted_case.template("float64"), data)
 
 
 def test_fit_recovers_what_simulated_the_data(recovered, x64):
@@ -191,9 +211,9 @@ def test_fit_is_a_maximum_to_machine_precision(recovered, x64):
         assert log_likelihood(result.problem.module(result.q + nudge), data) < best
 
 
-def test_second_fit_of_the_same_shapes_compiles_nothing(case, recovered, x64):
+def test_second_fit_of_the_same_shapes_compiles_nothing(fitted_case, recovered, x64):
     _, data, _ = recovered
-    start = case.template("float64")
+    start = fitted_case.template("float64")
     fit(start, data)
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(
@@ -212,9 +232,9 @@ def test_sandwich_of_well_specified_data_is_close_to_the_model_based_covariance(
     assert (jnp.abs(jnp.log(ratio)) < 0.25).all(), ratio
 
 
-def test_sandwich_of_aggregated_rows_equals_the_one_of_raw_rows(case, recovered, x64):
+def test_sandwich_of_aggregated_rows_equals_the_one_of_raw_rows(fitted_case, recovered, x64):
     _, data, result = recovered
-    aggregated = fit(case.template("float64"), data.aggregate())
+    aggregated = fit(fitted_case.template("float64"), data.aggregate())
     chex.assert_trees_all_close(aggregated.robust().covariance, result.robust().covariance, rtol=1e-6, atol=1e-12)
 
 
@@ -224,9 +244,9 @@ def test_singleton_clusters_are_rows(recovered, x64):
     chex.assert_trees_all_close(result.robust(rows).covariance, result.robust().covariance, rtol=1e-6, atol=1e-12)
 
 
-def test_estimates_differentiate_with_respect_to_the_votes(case, recovered, x64):
+def test_estimates_differentiate_with_respect_to_the_votes(fitted_case, recovered, x64):
     _, data, _ = recovered
-    start = case.template("float64")
+    start = fitted_case.template("float64")
 
     def first_parameter(weight):
         return ravel_pytree(fit(start, data.reweight(weight)).model)[0][0]
@@ -240,6 +260,7 @@ def test_estimates_differentiate_with_respect_to_the_votes(case, recovered, x64)
     np.testing.assert_allclose(forward, (refits[0] - refits[1]) / (2 * step), rtol=1e-4, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_bootstrap_spread_is_close_to_the_standard_error(recovered, x64):
     _, data, result = recovered
     draws = bootstrap(result.model, data, key=jax.random.key(0), n_resamples=200, method="bayesian")

@@ -30,7 +30,7 @@ def assert_mean_and_sd(draws, mean, sd):
     np.testing.assert_array_less(np.abs(draws.std((0, 1)) - sd), 5 * 2 * error)
 
 
-def test_a_gaussian_posterior_accepts_everything(dtype):
+def test_a_gaussian_posterior_accepts_everything(heavy_dtype):
     data = some_measurements(0)
     prior = iid_prior(MODEL, {"level": dist.Normal(0.0, 2.0)})
     posterior = sample(MODEL, data, method="laplace_metropolis", prior=prior, num_samples=1000, **ARGUMENTS)
@@ -38,11 +38,12 @@ def test_a_gaussian_posterior_accepts_everything(dtype):
     # All weights are equal; what is left is rounding. Every tenth step is a trajectory.
     proposed = np.asarray(posterior.stats["num_steps"]) == 1
     assert proposed.mean() == pytest.approx(0.9, abs=0.01)
-    assert (np.asarray(posterior.stats["accept_prob"])[proposed] > 1 - 1e4 * jnp.finfo(dtype).eps).all()
+    assert (np.asarray(posterior.stats["accept_prob"])[proposed] > 1 - 1e4 * jnp.finfo(heavy_dtype).eps).all()
     # Draws are independent: 4000 of them, and the ESS of independent draws has a relative error of some 5 %.
     assert (np.asarray(effective_sample_size(posterior.model.level)) > 3000).all()
 
 
+@pytest.mark.slow
 def test_a_hierarchy():
     """Three levels, whose scale's posterior is skew: fewer are accepted, and the draws are right all the same."""
     data = some_measurements(1)
@@ -53,6 +54,7 @@ def test_a_hierarchy():
         assert_mean_and_sd(draws, *exact[name])
 
 
+@pytest.mark.slow
 def test_trajectories_alone_are_right(x64):
     data = some_measurements(0)
     prior = iid_prior(MODEL, {"level": dist.StudentT(3.0, 0.0, 1.0)})

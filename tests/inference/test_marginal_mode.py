@@ -126,6 +126,7 @@ def test_gradient_equals_differences(x64):
     np.testing.assert_allclose(gradient, (up - down) / 2e-4, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_gradient_in_single_precision():
     model, data = some_groups(Chances, 2, 3, 6)
@@ -142,12 +143,12 @@ def a_scale_each():
     return Things(jnp.asarray(numpyro.sample("level", dist.Normal(0.0, scale))))
 
 
-def test_scales_of_their_own_are_integrated(dtype):
+def test_scales_of_their_own_are_integrated(heavy_dtype):
     """Four problems in one, each of which is known by quadrature; and the same key draws the same."""
     data, model = some_measurements(3, k=4, each=6), Things.init(4)
     settings = {"method": "laplace", "prior": a_scale_each, "num_samples": 2000, "progress": False}
     posterior = sample(model, data, key=KEY, **settings)
-    assert posterior.sites["level"].dtype == dtype
+    assert posterior.sites["level"].dtype == heavy_dtype
     assert posterior.check().ok, posterior.check()
     for i in range(4):
         own = np.asarray(data.thing) == i

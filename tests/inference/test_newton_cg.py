@@ -39,7 +39,7 @@ def pinned(case, dtype):
     ("problem", "name"),
     [
         (pinned, "BradleyTerry with order and features"),
-        (pinned, "PlackettLuce of tops"),
+        pytest.param(pinned, "PlackettLuce of tops", marks=pytest.mark.slow),
         (given_scale, "Davidson with order and features"),
     ],
 )
@@ -81,7 +81,9 @@ def test_a_maximum_at_infinity_is_no_maximum():
     assert not newton_cg(problem, problem.start, max_steps=20).converged
 
 
-@pytest.mark.parametrize("name", ["Davidson with order and features", "PlackettLuce of tops"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("Davidson with order and features", marks=pytest.mark.slow), "PlackettLuce of tops"]
+)
 def test_fits_of_many_parameters_are_those_of_few(name, x64):
     """Estimate, certificate and implicit derivative, where no Hessian is formed."""
     case = NAMED[name]

@@ -175,6 +175,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, whole):
     assert_equal(sample(MODEL, DATA, num_samples=200, checkpoint=path, **SETTINGS), whole)
 
 
+@pytest.mark.slow
 def test_adaptation_takes_the_place_of_warming_up(whole):
     seen: list[Progress] = []
     arguments = {**SETTINGS, "num_warmup": 500, "progress": seen.append, "key": jax.random.key(5)}

@@ -57,6 +57,7 @@ def test_anaesthetists_under_flat_priors_as_in_numpyro(anaesthesia):
     np.testing.assert_allclose(confusion, expected["theta_mean_judge_truth_label"], atol=0.04)
 
 
+@pytest.mark.slow
 def test_gold_labels_for_all_items_give_the_conjugate_posterior():
     rng = np.random.default_rng(0)
     gold = rng.integers(2, size=40)

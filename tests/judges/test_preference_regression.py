@@ -209,6 +209,7 @@ def test_rows_of_coefficients_are_regressions_one_by_one(x64):
         np.testing.assert_allclose(together[judge], alone, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_judges_borrow_from_each_other(x64):
     truth, data = by_judge()

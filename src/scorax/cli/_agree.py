@@ -45,10 +45,7 @@ def agree(
             "LEVEL",
         ),
     ] = Metric.NOMINAL,
-    levels: Annotated[
-        str | None,
-        choice("All levels from lowest to highest, as in 1,2,3.", "LIST", "the labels found, sorted"),
-    ] = None,
+    levels: options.Levels = None,
     repeats: Annotated[
         Repeats | None,
         choice(
@@ -72,10 +69,10 @@ def agree(
         str | None,
         column("With --wide, the columns of judges, as in ann,bob.", "all but item, candidate, model, gold and weight"),
     ] = None,
-    item_column: Annotated[str | None, column("What was judged.", "item")] = None,
-    judge_column: Annotated[str | None, column("Who judged it.", "judge or rater")] = None,
-    label_column: Annotated[str | None, column("The label given.", "label or rating")] = None,
-    candidate_column: Annotated[str | None, column("Whose work the item is.", "candidate or model, if there")] = None,
+    item_column: options.JudgedItem = None,
+    judge_column: options.Judge = None,
+    label_column: options.Label = None,
+    candidate_column: options.Candidate = None,
     weight_column: Annotated[
         str | None, column("How many such items there are.", "weight, if there; else 1 for every item")
     ] = None,
@@ -113,9 +110,9 @@ def agree(
         "weight": weight_column,
     }
     with computing(quiet=quiet):
-        from scorax.cli import _agreeing
+        from scorax.cli import _agree_output, _agree_table, _agreeing
 
-        source = _agreeing.Source(file, columns, levels, repeats, wide=wide, judges=judges)
-        table = _agreeing.load(source)
+        source = _agree_table.Source(file, columns, levels, repeats, wide=wide, judges=judges)
+        table = _agree_table.load(source)
         found = _agreeing.report_of(table, metric, level=level, draws=bootstrap, seed=seed, quiet=quiet)
-    _agreeing.show(found, format)
+    _agree_output.show(found, format)

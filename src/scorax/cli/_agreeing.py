@@ -1,23 +1,18 @@
 """What `scorax agree` computes: coefficients of agreement, judges in pairs and judges one by one."""
 
 import dataclasses
-import json
 import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
-from scorax.cli._agree import Metric, Repeats
-from scorax.cli._options import Format
-from scorax.cli._output import print_table, to_csv
-from scorax.cli._reading import read_file, require
+from scorax.cli._agree import Metric
+from scorax.cli._agree_table import Table, as_number
 from scorax.cli._session import note
-from scorax.data import Annotations, AnnotationVocabulary
 from scorax.stats import (
     ICC_FORMS,
     Agreement,
@@ -38,9 +33,8 @@ from scorax.stats import (
     tally_ratings,
 )
 
-_NO_JUDGES = ("item", "question", "task", "candidate", "model", "gold", "weight")
-_MOST_PAIRS = 30
-_TITLES = {
+# Coefficients in the order in which they are reported.
+TITLES = {
     "krippendorff_alpha": "Krippendorff's alpha",
     "gwet_ac": "Gwet's AC1",
     "fleiss_kappa": "Fleiss' kappa",
@@ -54,32 +48,6 @@ _TITLES = {
     "icc_2_k": "ICC(2,k), agreement of the mean",
     "icc_3_k": "ICC(3,k), consistency of the mean",
 }
-_OF_TWO_JUDGES = {"fleiss_kappa": "Scott's pi", "conger_kappa": "Cohen's kappa"}
-
-
-class Source(NamedTuple):
-    """What to read, and how."""
-
-    file: str
-    columns: Mapping[str, str | None]
-    levels: str | None
-    repeats: Repeats | None
-    wide: bool = False
-    judges: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A row an item, a column a judge."""
-
-    ratings: Int[Array, "n j"]
-    where: Bool[Array, "n j"]
-    count: Float[Array, " n"]
-    """How many such items there are."""
-    judges: tuple[str, ...]
-    levels: tuple[str, ...]
-    values: tuple[float, ...] | None
-    """None where levels are words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,107 +101,6 @@ class Report(NamedTuple):
     judges: tuple[Judge, ...]
 
 
-def load(source: Source) -> Table:
-    """Labels from a file, one by each judge of each item."""
-    frame = read_file(source.file)
-    listed = None if source.levels is None else [level.strip() for level in source.levels.split(",")]
-    named = {role: column for role, column in source.columns.items() if column is not None}
-    if source.wide:
-        frame, named = _melted(frame, source, named), {}
-    elif source.judges is not None:
-        raise ValueError("--judges names columns of a table with a column for each judge: add --wide")
-    try:
-        data, names = Annotations.from_frame(frame, levels=listed, **named)
-    except ValueError as error:
-        if "there is no column for" not in str(error):
-            raise
-        raise ValueError(f"{error}. With a column for each judge, add --wide.") from error
-    return _table(data, names, source.repeats)
-
-
-def _melted(frame: Any, source: Source, named: Mapping[str, str]) -> dict[str, list[Any]]:
-    """A long table of one with a row for each item and a column for each judge."""
-    if wrong := [role for role in ("judge", "label") if role in named]:
-        raise ValueError(f"--{wrong[0]}-column is for a table with one label a row: drop it, or --wide")
-    for role, column in named.items():
-        require(frame, column, role)
-    if source.judges is None:
-        beside = {*named.values(), *_NO_JUDGES}
-        columns = [name for name in frame.columns if name not in beside]
-    else:
-        columns = [name.strip() for name in source.judges.split(",")]
-        for name in columns:
-            require(frame, name, "a judge")
-    if len(columns) < 2:
-        found = ", ".join(map(repr, columns)) or "none"
-        raise ValueError(f"--wide wants columns of two judges or more; found {found}. Name them with --judges.")
-    weight = named.get("weight", "weight" if "weight" in frame.columns else None)
-    weights = None if weight is None else frame[weight].to_list()
-    long: dict[str, list[Any]] = {"item": [], "judge": [], "label": []} | ({} if weights is None else {"weight": []})
-    for name in columns:
-        held = [(i, value) for i, value in enumerate(frame[name].to_list()) if not _is_missing(value)]
-        if not held:
-            raise ValueError(f"the judge {name!r} has no labels: name those that have with --judges")
-        long["item"] += [i for i, _ in held]
-        long["judge"] += [name] * len(held)
-        long["label"] += [value for _, value in held]
-        if weights is not None:
-            long["weight"] += [weights[i] for i, _ in held]
-    return long
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value == "" or value != value
-
-
-def _table(data: Annotations, names: AnnotationVocabulary, repeats: Repeats | None) -> Table:
-    label, judge, where = (np.asarray(x) for x in (data.label, data.judge, data.where))
-    row, place = np.nonzero(where)
-    who, said = judge[row, place], label[row, place]
-    n, j = len(label), len(names.judges)
-    # How many labels by the same judge of the same item come before.
-    cell = row * j + who
-    order = np.argsort(cell, kind="stable")
-    starts = np.flatnonzero(np.diff(cell[order], prepend=-1))
-    turn = np.empty(len(cell), int)
-    turn[order] = np.arange(len(cell)) - np.repeat(starts, np.diff(starts, append=len(cell)))
-    several = np.zeros(n, bool)
-    several[row[turn > 0]] = True
-    if several.any() and repeats is None:
-        first = int(np.flatnonzero(turn > 0)[0])
-        raise ValueError(
-            f"a judge labels an item several times, in {several.sum()} of {n} items (first: judge "
-            f"{names.judges[int(who[first])]!r}, item {names.items[int(row[first])]!r}). Add --repeats separate, to "
-            "take the first, second, ... label for judges of their own, or --repeats first, to leave the others out."
-        )
-    kept = turn == 0 if repeats == Repeats.FIRST else np.ones(len(turn), bool)
-    row, who, said, turn = row[kept], who[kept], said[kept], turn[kept]
-    # A column for each judge and turn, in the order of the judges.
-    columns, column = np.unique(who * (int(turn.max()) + 1) + turn, return_inverse=True)
-    of, at = columns // (int(turn.max()) + 1), columns % (int(turn.max()) + 1)
-    repeated = np.isin(of, of[at > 0])
-    judges = tuple(names.judges[int(i)] + f" #{t + 1}" * bool(r) for i, t, r in zip(of, at, repeated, strict=True))
-    if len(judges) < 2:
-        raise ValueError(f"there is one judge only, {', '.join(judges)}: agreement wants two or more")
-    ratings, there = np.zeros((n, len(judges)), np.int32), np.zeros((n, len(judges)), bool)
-    ratings[row, column], there[row, column] = said, True
-    if not (there.sum(1) >= 2).any():
-        raise ValueError("no item has labels of two judges: nothing says whether they agree")
-    return Table(jnp.asarray(ratings), jnp.asarray(there), data.weight, judges, names.levels.names, _numbers(names))
-
-
-def _numbers(names: AnnotationVocabulary) -> tuple[float, ...] | None:
-    numbers = tuple(_as_number(level) for level in names.levels)
-    return None if any(map(math.isnan, numbers)) else numbers
-
-
-def _as_number(level: str) -> float:
-    try:
-        return float(level)
-    except ValueError:
-        return math.nan
-
-
 def report_of(table: Table, metric: Metric, *, level: float, draws: int, seed: int, quiet: bool) -> Report:
     """Everything, for one level of measurement."""
     values = jnp.asarray(_values_for(table, metric))
@@ -248,8 +115,8 @@ def report_of(table: Table, metric: Metric, *, level: float, draws: int, seed: i
         *_icc_rows(table, level, quiet=quiet),
     ]
     # What a compiled function returns is sorted by name.
-    coefficients.sort(key=lambda row: list(_TITLES).index(row.coefficient))
-    odd = [_TITLES[row.coefficient] for row in coefficients if row.degenerate]
+    coefficients.sort(key=lambda row: list(TITLES).index(row.coefficient))
+    odd = [TITLES[row.coefficient] for row in coefficients if row.degenerate]
     if odd:
         note(f"scorax: 0/0 where all labels are of one level, and so without a value: {', '.join(odd)}", quiet=quiet)
     observed, kappa, shared = (np.asarray(x) for x in pairs)
@@ -275,7 +142,7 @@ def _values_for(table: Table, metric: Metric) -> tuple[float, ...]:
             raise ValueError(f"--metric ratio wants labels of 0 or more; here is {min(table.values):g}")
         return table.values
     if metric in (Metric.INTERVAL, Metric.RATIO):
-        words = ", ".join([repr(level) for level in table.levels if math.isnan(_as_number(level))][:3])
+        words = ", ".join([repr(level) for level in table.levels if math.isnan(as_number(level))][:3])
         raise ValueError(f"--metric {metric} wants labels that are numbers, not {words}: use --metric ordinal")
     return tuple(float(i) for i in range(len(table.levels)))
 
@@ -365,69 +232,3 @@ def _judges(table: Table, observed: np.ndarray, shared: np.ndarray) -> tuple[Jud
         shares = dict(zip(table.levels, (counts / counts.sum()).tolist(), strict=True))
         rows.append(Judge(name, float(counts.sum()), agreement, shares))
     return tuple(rows)
-
-
-def show(found: Report, format: Format) -> None:
-    """Print the report to standard output; as CSV, the coefficients only."""
-    coefficients = [_known(dataclasses.asdict(row)) for row in found.coefficients]
-    if format == Format.JSON:
-        whole = {
-            "metric": found.metric.value,
-            "level": found.level,
-            "items": found.items,
-            "levels": list(found.levels),
-            "coefficients": coefficients,
-            "pairs": [_known(dataclasses.asdict(row)) for row in found.pairs],
-            "judges": [_known(dataclasses.asdict(row)) for row in found.judges],
-        }
-        print(json.dumps(whole, indent=1, ensure_ascii=False))
-    elif format == Format.CSV:
-        print(to_csv(coefficients), end="")
-    else:
-        _print_tables(found)
-
-
-def _print_tables(found: Report) -> None:
-    interval = f"{100 * found.level:g}% interval"
-    body = [
-        [
-            _title(row.coefficient, found),
-            _number(row.value),
-            "" if math.isnan(row.lower) else f"{row.lower:.3f} to {row.upper:.3f}",
-            _number(row.observed),
-            _number(row.expected),
-        ]
-        for row in found.coefficients
-    ]
-    print_table(["coefficient", "value", interval, "observed", "by chance"], body, left=(0,))
-    print()
-    worst = sorted(found.pairs, key=lambda pair: (math.isnan(pair.agreement), pair.agreement))
-    pairs = [
-        [pair.judge_a, pair.judge_b, f"{pair.items:,g}", _number(pair.agreement), _number(pair.kappa)]
-        for pair in worst[:_MOST_PAIRS]
-    ]
-    print_table(["judge", "and", "items", "agreement", "Cohen's kappa"], pairs, left=(0, 1))
-    if len(worst) > _MOST_PAIRS:
-        print(f"... and {len(worst) - _MOST_PAIRS:,} pairs that agree more; --format json has all of them")
-    print()
-    judges = [
-        [row.judge, f"{row.labels:,g}", _number(row.agreement), *(f"{100 * s:.0f}%" for s in row.shares.values())]
-        for row in found.judges
-    ]
-    print_table(["judge", "labels", "agreement", *found.levels], judges, left=(0,))
-
-
-def _title(coefficient: str, found: Report) -> str:
-    title = _TITLES[coefficient]
-    if coefficient == "gwet_ac" and found.metric != Metric.NOMINAL:
-        return "Gwet's AC2"
-    return _OF_TWO_JUDGES.get(coefficient, title) if len(found.judges) == 2 else title
-
-
-def _known(row: dict[str, Any]) -> dict[str, Any]:
-    """Without NaN, which JSON does not have."""
-    return {key: None if isinstance(x, float) and not math.isfinite(x) else x for key, x in row.items()}
-
-
-def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3f}"

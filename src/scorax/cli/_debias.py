@@ -35,10 +35,10 @@ def debias(
             "tuned for the least variance",
         ),
     ] = None,
-    item_column: Annotated[str | None, column("What was judged.", "item")] = None,
-    label_column: Annotated[str | None, column("What the judge says: a number or a level.", "label or rating")] = None,
+    item_column: options.JudgedItem = None,
+    label_column: options.Label = None,
     gold_column: Annotated[str | None, column("The true label, empty where unknown.", "gold")] = None,
-    candidate_column: Annotated[str | None, column("Whose work the item is.", "candidate or model, if there")] = None,
+    candidate_column: options.Candidate = None,
     judge_column: Annotated[
         str | None, column("Who judged it; each judge is corrected by itself.", "judge or rater, if there")
     ] = None,
@@ -76,8 +76,8 @@ def debias(
         "judge": judge_column,
     }
     with computing(quiet=quiet):
-        from scorax.cli import _debiasing, _gold_labels
+        from scorax.cli import _debias_output, _debiasing, _gold_labels
 
         labels = _gold_labels.load(file, levels, columns)
         report = _debiasing.report_of(labels, power=power, level=level, quiet=quiet)
-    _debiasing.show(report, format)
+    _debias_output.show(report, format)

@@ -6,16 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scorax.cli._reading import numbers, read_file, require
+from scorax.cli._label_columns import find, find_optional
+from scorax.cli._reading import numbers, read_file
 from scorax.data import refuse
 
-_USUAL = {
-    "item": ("item", "question", "task"),
-    "label": ("label", "rating", "score"),
-    "gold": ("gold",),
-    "candidate": ("candidate", "model"),
-    "judge": ("judge", "rater", "annotator", "worker", "grader"),
-}
 _OPTIONAL = ("candidate", "judge")
 _EVERYONE = "all"
 
@@ -39,15 +33,9 @@ def load(file: str, levels: str | None, columns: Mapping[str, str | None]) -> La
         ValueError: a column is not there or cannot be read, a gold label changes within an item, or there are none.
     """
     frame = read_file(file)
-    found = {role: _column(frame, role, columns[role]) for role in columns}
-    for role in columns:
-        if role not in _OPTIONAL and found[role] is None:
-            tried = ", ".join(map(repr, _USUAL[role]))
-            present = ", ".join(map(repr, frame.columns))
-            raise ValueError(
-                f"there is no column for {role} (tried {tried}); the columns are {present}. Name it with "
-                f"--{role}-column"
-            )
+    found = {
+        role: (find_optional if role in _OPTIONAL else find)(frame, role, column) for role, column in columns.items()
+    }
     scale = None if levels is None else _scale(levels)
     label = _values(frame, str(found["label"]), scale)
     gold = _values(frame, str(found["gold"]), scale, gaps=True)
@@ -58,13 +46,6 @@ def load(file: str, levels: str | None, columns: Mapping[str, str | None]) -> La
             "random sample of the items labelled by people."
         )
     return _by_group(label, gold, item, candidate, judge, str(found["gold"]))
-
-
-def _column(frame: Any, role: str, named: str | None) -> str | None:
-    if named is not None:
-        require(frame, named, role)
-        return named
-    return next((name for name in _USUAL[role] if name in frame.columns), None)
 
 
 def _scale(levels: str) -> dict[str, float]:

@@ -1,17 +1,21 @@
 """`scorax judge --sensitivity`: the same labels under other assumptions about the judges."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 
+from scorax.cli._judge_assumptions import Assumptions, Constancy, Judges, Monotone
+from scorax.cli._judge_prior import programme
+from scorax.cli._judge_quantities import CandidateScores
+from scorax.cli._judge_ratings import Ratings
 from scorax.cli._output import print_table
 from scorax.cli._sampling import Sampling
 from scorax.cli._session import note
-from scorax.judges import ConstancyPrior, Sensitivity, SimplexJudge, SimplexPrior, sensitivity
+from scorax.judges import Sensitivity, SimplexJudge, sensitivity
 
-_MONOTONE = ("none", "lowest", "stochastic")
+_ACCURACY, _STRENGTH = 0.8, 20.0
+_CANDIDATE_SD = (0.0, 0.25, 0.5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,44 +37,56 @@ class SensitivityRow:
     rhat: float
 
 
-def assumptions(model: SimplexJudge, monotone: str, candidate_sd: float) -> dict[str, Any]:
-    """Those asked for, then each with one of them changed."""
-    others = [rule for rule in _MONOTONE if rule != monotone]
-    loose = [sd for sd in (0.0, 0.25, 0.5) if sd != candidate_sd]
+def variants(asked: Assumptions, *, n_judges: int, prevalence: str) -> dict[str, Assumptions]:
+    """Those asked for, then each with one of them changed.
 
-    def prior(constancy: float, rule: str = monotone, **settings: float) -> Any:
-        judges = SimplexPrior(model, monotone=rule, **settings)  # pyright: ignore[reportArgumentType]
-        if constancy == 0:
-            return judges
-        wide = model.per_candidate()
-        return wide, ConstancyPrior(wide, judges=judges, candidate_sd=constancy)
-
-    found = {"as asked": prior(candidate_sd)}
-    found |= {f"monotone {rule}": prior(candidate_sd, rule) for rule in others}
-    found |= {"accuracy 0.8": prior(candidate_sd, accuracy=0.8), "strength 20": prior(candidate_sd, strength=20.0)}
-    return found | {("strong constancy" if sd == 0 else f"random constancy {sd:g}"): prior(sd) for sd in loose}
+    Args:
+        asked: Those asked for.
+        n_judges: One has nothing in common with others.
+        prevalence: What `asked` makes of the candidates: `"dirichlet"` or `"hierarchical"`.
+    """
+    found = {"as asked": asked}
+    shared, alone = asked.judges == Judges.HIERARCHICAL, asked._replace(judges=Judges.INDEPENDENT)
+    if shared:
+        found["independent judges"] = alone
+    elif n_judges > 1:
+        unordered = "" if asked.monotone == Monotone.NONE else ", monotone none"
+        found["hierarchical judges" + unordered] = asked._replace(judges=Judges.HIERARCHICAL, monotone=Monotone.NONE)
+    for rule in Monotone:
+        if rule != asked.monotone:
+            found["independent judges, " * shared + f"monotone {rule}"] = alone._replace(monotone=rule)
+    other = "hierarchical" if prevalence == "dirichlet" else "dirichlet"
+    found[f"{other} prevalence"] = asked._replace(prevalence=other)
+    found[f"accuracy {_ACCURACY:g}"] = asked._replace(accuracy=_ACCURACY)
+    if asked.uses_strength:
+        found[f"strength {_STRENGTH:g}"] = asked._replace(strength=_STRENGTH)
+    for sd in _CANDIDATE_SD:
+        rule = Constancy.RANDOM if sd else Constancy.STRONG
+        if (rule, sd) != (asked.constancy, asked.candidate_sd):
+            name = f"random constancy {sd:g}" if sd else "strong constancy"
+            found[name] = asked._replace(constancy=rule, candidate_sd=sd)
+    if n_judges > 1:
+        name = "no item effects" if asked.item_effects else "item effects"
+        found[name] = asked._replace(item_effects=not asked.item_effects)
+    return found
 
 
 def sensitivity_of(
-    model: SimplexJudge,
-    data: Any,
-    *,
-    monotone: str,
-    candidate_sd: float,
-    start: Callable[[Any], dict[str, Any]],
-    sampling: Sampling,
-    level: float,
+    asked: Assumptions, ratings: Ratings, majority: SimplexJudge, *, sampling: Sampling, level: float
 ) -> Sensitivity:
     """A posterior for every set of assumptions."""
-    priors = assumptions(model, monotone, candidate_sd)
-    note(f"sensitivity: {len(priors)} posteriors, one for each set of assumptions", quiet=sampling.quiet)
+    prevalence = programme(asked, ratings, majority).prevalence
+    sets = variants(asked, n_judges=majority.n_judges, prevalence=prevalence)
+    note(f"sensitivity: {len(sets)} posteriors, one for each set of assumptions", quiet=sampling.quiet)
+    programmes = {name: programme(each, ratings, majority) for name, each in sets.items()}
     return sensitivity(
-        model,
-        data,
-        priors,
+        majority,
+        ratings.data,
+        {name: (each.model, each.prior) for name, each in programmes.items()},
         key=jax.random.key(sampling.seed),
+        of=CandidateScores(None if ratings.strata is None else ratings.strata.share),
         level=level,
-        initial={name: start(prior[1] if isinstance(prior, tuple) else prior) for name, prior in priors.items()},
+        initial={name: each.initial for name, each in programmes.items()},
         method=sampling.method.replace("-", "_"),
         num_warmup=sampling.warmup,
         num_samples=sampling.draws,

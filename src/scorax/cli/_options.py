@@ -183,6 +183,12 @@ OutcomeValue = Annotated[
     ),
 ]
 Weight = Annotated[str | None, column("How much the row counts.", "1 for every row")]
+# Of labels by judges, whichever command reads them.
+JudgedItem = Annotated[str | None, column("What was judged.", "item")]
+Judge = Annotated[str | None, column("Who judged it.", "judge or rater")]
+Label = Annotated[str | None, column("The label given: a number, or a level.", "label or rating")]
+Candidate = Annotated[str | None, column("Whose work the item is.", "candidate or model, if there")]
+Gold = Annotated[str | None, column("The true label, empty where unknown.", "gold, if there")]
 Ranking = Annotated[str | None, column("Which ranking the row belongs to.", "ranking")]
 Item = Annotated[str | None, column("The item ranked.", "item")]
 Rank = Annotated[str | None, column("Its place, 1 is best; items that share one are tied.", "rank")]
@@ -193,6 +199,9 @@ def choice(help: str, metavar: str, default: str | bool = True) -> Any:
     return typer.Option(help=help, show_default=default, metavar=metavar, rich_help_panel=MODEL)
 
 
+Levels = Annotated[
+    str | None, choice("All levels from lowest to highest, as in 1,2,3.", "LIST", "the labels found, sorted")
+]
 Leaving = Annotated[
     Unlisted | None,
     typer.Option(

@@ -47,14 +47,28 @@ def verdict(result: Any, ended: str, *, names: Sequence[str] | None = None, quie
         names: Of items, for what is said of a `strength`.
         quiet: Whether to say nothing.
     """
+    for doubt in doubts(result, ended, names=names):
+        note(f"scorax: {doubt}", quiet=quiet)
+    return status_of(result, ended)
+
+
+def status_of(result: Any, ended: str) -> int:
+    """The exit status of a result: 0, or that of an interrupt."""
+    from scorax.inference import Posterior
+
+    return INTERRUPTED if isinstance(result, Posterior) and ended == "interrupted" else 0
+
+
+def doubts(result: Any, ended: str, *, names: Sequence[str] | None = None) -> list[str]:
+    """What is doubtful about a posterior, and what to try; arguments as of `verdict`."""
     from scorax.inference import Posterior
 
     if not isinstance(result, Posterior):
-        return 0
-    for problem in result.check().problems:
-        advice = _advice(problem.check, ended) or in_words_of_the_shell(problem.advice)
-        note(f"scorax: {_with_names(problem.what, names)}. {advice}", quiet=quiet)
-    return INTERRUPTED if ended == "interrupted" else 0
+        return []
+    return [
+        f"{_with_names(problem.what, names)}. {_advice(problem.check, ended) or in_words_of_the_shell(problem.advice)}"
+        for problem in result.check().problems
+    ]
 
 
 def _advice(check: str, ended: str) -> str | None:

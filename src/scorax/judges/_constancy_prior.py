@@ -56,6 +56,8 @@ class ConstancyPrior(eqx.Module):
     stratum: Int[Array, " k"] | None
     own_family: Bool[Array, "k j"] | None
     n_strata: int = eqx.field(static=True)
+    by_candidate: bool = eqx.field(static=True)
+    """Whether there are deviations of candidates: idle numbers would slow the chains."""
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class ConstancyPrior(eqx.Module):
         self.stratum = None if ids is None else jnp.asarray(ids, jnp.int32)
         self.own_family = None if own is None else jnp.asarray(own)
         self.n_strata = 0 if ids is None else int(ids.max()) + 1
+        self.by_candidate = isinstance(candidate_sd, Tracer) or float(candidate_sd) > 0
 
     def __call__(self) -> SimplexJudge:
         """Draw a model."""
@@ -106,7 +109,8 @@ class ConstancyPrior(eqx.Module):
             common = self.judges()
         k, j, m, _ = self.model.confusion.shape
         shift = jnp.zeros((k, j, m, m), common.confusion.dtype)
-        shift = shift + self.candidate_sd * self._noise("candidate_noise", k)
+        if self.by_candidate:
+            shift = shift + self.candidate_sd * self._noise("candidate_noise", k)
         if self.stratum is not None:
             spread = self._spread("stratum_spread", self.stratum_sd)
             shift = shift + spread * self._noise("stratum_noise", self.n_strata)[self.stratum]

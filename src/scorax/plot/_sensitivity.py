@@ -44,7 +44,7 @@ def plot_sensitivity(found: Sensitivity, names: Sequence[str], *, ax: Axes | Non
     order = np.argsort(np.asarray(base.ranks.expected_rank), kind="stable")
     ax = new_axes(8.5, 1.2 + k * max(INCHES_PER_ROW, 0.09 * len(found))) if ax is None else ax
     shifts = np.linspace(-0.3, 0.3, len(found)) if len(found) > 1 else np.zeros(1)
-    marks = "osD^vP*X<>"
+    marks = "osD^vP*X<>hpdH8"
     for shift, (number, row) in zip(shifts, enumerate(found), strict=True):
         ours = row.name == found.reference
         for place, i in enumerate(order):

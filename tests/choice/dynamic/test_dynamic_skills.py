@@ -286,6 +286,7 @@ def test_scores_have_the_means_of_a_dense_regression(x64):
     np.testing.assert_allclose(mean, exact, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_evidence_has_the_derivatives_of_its_value(logit):
     data = skill_histories(padded()[1], 3)
 

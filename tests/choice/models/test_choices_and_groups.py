@@ -113,6 +113,7 @@ def test_an_adherence_multiplies_the_strengths(x64):
     np.testing.assert_allclose(model.log_prob(data), jnp.stack(plain), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_careful_and_careless_rankers_are_told_apart(x64):
     generator = np.random.default_rng(0)
     truth = AdherentPlackettLuce(jnp.asarray([1.5, 0.5, -0.5, -1.5]), jnp.asarray([0.3, 1.7]))

@@ -154,6 +154,7 @@ def test_long_rankings_with_ties_of_three_over_a_wide_range():
     np.testing.assert_allclose(slopes[0].sum(), 0.0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_simulated_rankings_have_the_probabilities_of_the_model(x64):
     model = DavidsonLuce(jnp.asarray(STRENGTH[:3]), jnp.asarray(LOG_TIE), (2, 3))
     n = 20_000
@@ -165,6 +166,7 @@ def test_simulated_rankings_have_the_probabilities_of_the_model(x64):
     assert ((drawn.count - expected) ** 2 / expected).sum() < 40
 
 
+@pytest.mark.slow
 def test_only_orders_that_occur_are_parameters(x64):
     rankings = Rankings.from_orders([[(0, 1, 2), 3], [3, 2, 1, 0], [2, (0, 1, 3)], [1, 0, 3, 2], [3, 0, 1, 2]])
     model = DavidsonLuce.of(rankings, 4)

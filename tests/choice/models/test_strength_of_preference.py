@@ -58,6 +58,7 @@ PINNED = iid_prior(
 )
 
 
+@pytest.mark.slow
 def test_weights_and_margins_use_a_little_of_the_strength(correlations):
     regular, scaled, margin, _ = correlations.mean(0)
     # Means of twenty: gains of about .02 with an error of .005 (a study of 100 seeds).

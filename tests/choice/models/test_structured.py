@@ -41,6 +41,7 @@ def test_other_parameters_of_the_model_stay_free(x64):
     assert result.std_error.base.log_tie > 0
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_deviations_are_a_random_effect(x64):
     data = WithItemFeatures.from_arrays(battles(), FEATURES)

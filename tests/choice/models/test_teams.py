@@ -23,6 +23,7 @@ def test_players_alone_are_bradley_terry_and_davidson(x64):
     np.testing.assert_allclose(never.log_prob(Matches.from_comparisons(decided)), plain, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_several_players_are_plackett_luce(x64):
     strength = jnp.asarray(STRENGTH)
     games = Matches.from_arrays([[0, 1, 2], [3, 2, 1]], [[3, 1, 2], [1, 2, 3]])
@@ -46,7 +47,7 @@ def test_a_team_is_worth_what_its_members_are(pooling, dtype):
     [
         pytest.param((), "sum", marks=pytest.mark.slow),
         pytest.param((), "worth", marks=pytest.mark.slow),
-        ((2, 3), "sum"),
+        pytest.param((2, 3), "sum", marks=pytest.mark.slow),
     ],
 )
 def test_strengths_of_players_come_back_from_games_of_teams(orders, pooling, x64):
@@ -65,6 +66,7 @@ def test_strengths_of_players_come_back_from_games_of_teams(orders, pooling, x64
         assert (abs(result.model.log_tie - truth.log_tie) < 4 * error.log_tie).all()
 
 
+@pytest.mark.slow
 def test_absent_teams_change_nothing(x64):
     games = Matches.from_lists([[[0, 1], [2]], [[3], [0], [1, 2]]])
     alone = Matches.from_lists([[[0, 1], [2]]])

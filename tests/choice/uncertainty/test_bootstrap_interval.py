@@ -30,6 +30,7 @@ def acceleration(result, target, cluster=None):
     return _acceleration(result.model, result.data, covariance, target, *_clusters(cluster, result.data))
 
 
+@pytest.mark.slow
 def test_acceleration_is_that_of_the_jackknife_of_exact_refits(result):
     weight = np.asarray(result.data.weight)
     without = [fit(result.model, result.data.reweight(weight * (np.arange(60) != row))).model for row in range(60)]

@@ -14,6 +14,7 @@ from scorax.inference import fit
 KEY = jax.random.key(0)
 
 
+@pytest.mark.slow
 def test_each_observation_is_predicted_by_the_fit_without_its_fold(result):
     model = BradleyTerry.init(5)
     found = cross_validated_log_loss(model, result.data, folds=3, key=KEY)

@@ -91,6 +91,7 @@ def test_unknown_probabilities_are_nan_and_masked_ones_are_not():
     assert np.isnan(transitivity(jnp.asarray(p), where=jnp.asarray(0 * part > 0)).weak_share)
 
 
+@pytest.mark.slow
 def test_rock_paper_scissors_breaks_all_grades():
     wins = np.array([[0, 90, 10], [10, 0, 90], [90, 10, 0]])
     ties = np.array([[0, 2, 0], [2, 0, 0], [0, 0, 0]])

@@ -124,6 +124,7 @@ def squared_runs(prior, keys):
     return jax.lax.map(one, keys)
 
 
+@pytest.mark.slow
 def test_smc2_is_unbiased_and_has_the_posterior():
     keys = jax.random.split(jax.random.key(0), 500)
     log_evidence, total = squared_runs(normal_prior(), keys)

@@ -69,6 +69,7 @@ def adapt(ess_threshold):
     return adaptive_tempering(target, 1000, key=key, kernel=kernel, ess_threshold=ess_threshold, n_moves=5, max_steps=8)
 
 
+@pytest.mark.slow
 def test_adaptive_powers_find_the_posterior_in_as_many_steps_as_they_may():
     found = adapt(0.6)
     steps = int(found.n_steps)

@@ -56,7 +56,11 @@ def test_single_precision_is_close():
     np.testing.assert_allclose(result.pareto_k, expected["pareto_k"], atol=1e-3)
 
 
-@pytest.mark.parametrize("case", CONTAINERS[1:], ids=str)  # Comparisons: above.
+@pytest.mark.parametrize(
+    "case",  # Comparisons: above.
+    [pytest.param(case, marks=pytest.mark.slow if case.name == "DavidsonLuce" else ()) for case in CONTAINERS[1:]],
+    ids=str,
+)
 def test_aggregated_equals_raw(case, x64):
     data = jax.tree.map(lambda leaf: jnp.repeat(leaf, 3, axis=0), simulated(case, "float64"))
     posterior, aggregated = of_case(case, jnp.dtype("float64")), data.aggregate()

@@ -148,6 +148,7 @@ def draw_upper(sites, data, *, key):
     return {"upper": sites["level"][0] + jax.random.exponential(key)}
 
 
+@pytest.mark.slow
 def test_a_support_that_moves_leaves_the_value_in_it():
     nothing = dataclasses.replace(some_measurements(0, k=1), weight=jnp.zeros(4))
     kernel = Gibbs({"upper": draw_upper}, rest=SHORT)

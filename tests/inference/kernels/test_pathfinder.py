@@ -35,7 +35,9 @@ def draw(covariance=WIDE, seed=0, num_chains=4, num_samples=500, report=lambda _
     ).records
 
 
-@pytest.mark.parametrize("covariance", [WIDE, CORRELATED], ids=["wide", "correlated"])
+@pytest.mark.parametrize(
+    "covariance", [pytest.param(WIDE, id="wide", marks=pytest.mark.slow), pytest.param(CORRELATED, id="correlated")]
+)
 def test_normal_posterior(covariance):
     records = draw(covariance)
     level, stats = records["sites"]["level"], records["stats"]

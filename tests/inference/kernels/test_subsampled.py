@@ -269,6 +269,7 @@ def invariance(kernel, table, seed=0):
 # Over eight seeds p-values are above 0.18 for the right kernel, below 1e-10 for the wrong ones.
 
 
+@pytest.mark.slow
 def test_leaves_its_target_alone(table):
     result = invariance(HMCECS(**SMALL), table)
     assert result.p_value > 0.01
@@ -285,6 +286,7 @@ def test_a_missing_correction_is_found(table, monkeypatch):
     assert invariance(Uncorrected(**SMALL), table).p_value < 1e-10
 
 
+@pytest.mark.slow
 def test_what_a_chain_remembers_is_of_its_subsample(table):
     """Whether the proposal was taken or not."""
     chain = Chain(HMCECS(**SMALL), strong(), *table)
@@ -334,6 +336,7 @@ def test_logistic_regression_of_many_weighted_rows():
 FOUND = {"step_size": jnp.full(2, 0.8), "inverse_mass_matrix": jnp.ones((2, 3))}
 
 
+@pytest.mark.slow
 def test_adaptation_takes_the_place_of_the_warm_up():
     """And another call compiles nothing."""
     first = sample(MODEL, many(2000), **SHORT, adaptation=FOUND)

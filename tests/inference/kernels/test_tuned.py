@@ -46,7 +46,7 @@ KEY = jax.random.key(0)
 
 
 # Compiling is the cost: ten seconds and more for each of these.
-SLOW = ("adjusted_mclmc", "chees", "meads", "gibbs", "hmcecs")
+SLOW = ("mclmc", "adjusted_mclmc", "chees", "meads", "gibbs", "hmcecs")
 
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in KERNELS])

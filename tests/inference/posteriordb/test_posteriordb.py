@@ -15,7 +15,7 @@ from tests.inference.posteriordb.models import KidScore
 
 pytestmark = pytest.mark.engine
 
-QUICK = ("eight_schools", "low_dim_gauss_mix", "mesquite")
+QUICK = ("eight_schools",)
 BY_NAME = {case.name.split("-")[0]: case for case in CASES}
 
 # The funnel of a scale wants short steps; where parameters are of very different widths, or all but determine each
@@ -102,7 +102,7 @@ def test_laplace(name, x64):
     assert_equal_to_reference(case, posterior.quantities(), mean=0.02 + d / (2 * n) ** 0.5, sd=0.08 + (d + 1) / n)
 
 
-def test_laplace_of_a_hierarchy(dtype):
+def test_laplace_of_a_hierarchy(heavy_dtype):
     """Effects are normal given what is above them, and all error is that of 256 proposals of the centre and the scale.
 
     The scale's posterior has much of its mass near zero, where NUTS wants a non-centred form. In four runs no mean was

@@ -14,6 +14,7 @@ from tests.inference.validity.kernels import RIGHT, WRONG
 SCALE, NO_HASTINGS = RIGHT["Metropolis on a scale"], WRONG["no Hastings term"]
 
 
+@pytest.mark.slow
 def test_right_kernel_passes_and_a_wrong_one_does_not():
     # Without its Hastings term the walk is found in 25 of 30 seeds; this is one of them.
     for (kernel, joint, _), low, high in ((SCALE, 0.01, 1), (NO_HASTINGS, 0, 0.01)):

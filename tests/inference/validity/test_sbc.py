@@ -213,6 +213,7 @@ def level_prior(mean):
     return iid_prior(TEMPLATE, {"level": dist.Normal(jnp.array(mean), jnp.array(1.0))})
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_sample_is_a_sampler():
     """The posterior is Gaussian, so `laplace` is exact; with a prior of its own it is not."""

@@ -205,6 +205,7 @@ def test_ends_where_crowd_kit_does(reference):
 
 
 # The reference stopped before its fixed point (its own next E-step moves one probability by .028).
+@pytest.mark.slow
 def test_glad_is_near_where_crowd_kit_stopped(x64, anaesthesia):
     data, numbers = anaesthesia
     expected = numbers["glad"]
