@@ -26,7 +26,16 @@ from scorax.data import Annotations, Choices, Comparisons, Rankings
 from scorax.inference import supports
 from scorax.inference._engine import engine
 from scorax.inference._priors import with_leaves
-from scorax.judges import SimplexJudge
+from scorax.judges import (
+    DawidSkene,
+    ManyFacetRasch,
+    OneCoinDawidSkene,
+    OrdinalAnnotator,
+    PairwiseJudges,
+    PreferenceRegression,
+    SimplexJudge,
+)
+from scorax.learning import BayesianTrend, TimedScores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +137,28 @@ def good_judges(dtype: Any) -> SimplexJudge:
     return dataclasses.replace(model, confusion=jnp.broadcast_to(rows, (3, 3, 3)))
 
 
+def good_annotators(dtype: Any) -> DawidSkene:
+    """The same judges, of items that are not told apart."""
+    model = good_judges(dtype)
+    return DawidSkene(model.prevalence[0], model.confusion)
+
+
+def judged_pairs(dtype: Any) -> Comparisons:
+    """Two judges in turn."""
+    return dataclasses.replace(pairs(covariates=True)(dtype), cluster=jnp.asarray(ITEMS % 2, jnp.int32))
+
+
+def timed(dtype: Any) -> TimedScores:
+    """Three sources in turn, five levels."""
+    ones, time = jnp.ones(24, dtype), np.linspace(0.0, 2.0, 24).astype(dtype)
+    score, source = (ITEMS % 5).astype(dtype), jnp.asarray(ITEMS % 3, jnp.int32)
+    return TimedScores(time=jnp.asarray(time), score=jnp.asarray(score), group=source, weight=ones, count=ones)
+
+
+def trend(dtype: Any, bounds: tuple[int, int], **options: Any) -> BayesianTrend:
+    return BayesianTrend.init(timed(np.dtype("float32")), bounds=bounds, dtype=dtype, **options)
+
+
 CASES = [
     Case("BradleyTerry", lambda dtype: BradleyTerry.init(K, dtype=dtype), pairs(), rename_pairs),
     Case(
@@ -186,6 +217,46 @@ CASES = [
     Case("LuceChoice", lambda dtype: LuceChoice.init(K, dtype=dtype), choices, rename_choices),
     # Nearer, so that levels keep their names: a model far from its start may be another labelling of it.
     Case("SimplexJudge", good_judges, annotations, spread=0.3, recovery_rows=4_000),
+]
+
+# Models of the upper floors: generic checks only, while `CASES` go through criticism and over devices, too.
+UPPER = [
+    Case("DawidSkene", good_annotators, annotations, spread=0.3, recovery_rows=4_000),
+    Case(
+        "OneCoinDawidSkene",
+        lambda dtype: OneCoinDawidSkene.init(3, 3, dtype=dtype),
+        annotations,
+        spread=0.3,
+        recovery_rows=4_000,
+    ),
+    Case("OrdinalAnnotator", lambda dtype: OrdinalAnnotator.init(3, 3, dtype=dtype), annotations, spread=0.5),
+    Case("ManyFacetRasch", lambda dtype: ManyFacetRasch.init(2, 3, 3, dtype=dtype), annotations, spread=0.5),
+    Case(
+        "PairwiseJudges",
+        lambda dtype: PairwiseJudges.init(K, 2, n_features=2, dtype=dtype),
+        judged_pairs,
+        rename_pairs,
+        spread=0.5,
+    ),
+    Case(
+        "PreferenceRegression by judge",
+        lambda dtype: PreferenceRegression(jnp.zeros((2, 2), dtype)),
+        judged_pairs,
+        spread=0.5,
+    ),
+    Case(
+        "BayesianTrend with heavy tails",
+        lambda dtype: trend(dtype, (-9, 9), likelihood="student_t"),
+        timed,
+        spread=0.5,
+        recovery_rows=4_000,
+    ),
+    Case(
+        "BayesianTrend of five levels, by source",
+        lambda dtype: trend(dtype, (0, 4), likelihood="ordered", groups="partial", knots=(1.0,)),
+        timed,
+        spread=0.5,
+    ),
 ]
 
 

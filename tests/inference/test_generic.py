@@ -13,12 +13,12 @@ from numpyro import handlers
 
 from scorax.inference import bootstrap, fit, leaf_names, log_likelihood, supports
 from scorax.inference._model import parameters
-from tests.inference.models import CASES, drawn, simulated
+from tests.inference.models import CASES, UPPER, drawn, simulated
 
 F64 = jnp.dtype("float64")
 
 
-@pytest.fixture(params=CASES, ids=str, scope="module")
+@pytest.fixture(params=[*CASES, *UPPER], ids=str, scope="module")
 def case(request):
     return request.param
 
@@ -35,7 +35,7 @@ DAILY = (
 
 
 @pytest.fixture(
-    params=[pytest.param(case, marks=() if case.name in DAILY else pytest.mark.slow) for case in CASES],
+    params=[pytest.param(case, marks=() if case.name in DAILY else pytest.mark.slow) for case in [*CASES, *UPPER]],
     ids=str,
     scope="module",
 )
@@ -143,7 +143,7 @@ def test_padding_adds_nothing(case, dtype):
     chex.assert_trees_all_close(value_and_gradient(model, padded), value_and_gradient(model, data), **close(dtype))
 
 
-@pytest.mark.parametrize("of_items", [case for case in CASES if case.permute], ids=str)
+@pytest.mark.parametrize("of_items", [case for case in [*CASES, *UPPER] if case.permute], ids=str)
 def test_renaming_the_items_renames_the_answer(of_items, x64):
     model, data = drawn(of_items, F64), simulated(of_items, F64)
     new = np.random.default_rng(0).permutation(5)
@@ -270,7 +270,7 @@ def test_bootstrap_spread_is_close_to_the_standard_error(recovered, x64):
     assert (jnp.abs(jnp.log(ratio)) < 0.3).all(), ratio
 
 
-@pytest.mark.parametrize("of_items", [case for case in CASES if case.permute], ids=str)
+@pytest.mark.parametrize("of_items", [case for case in [*CASES, *UPPER] if case.permute], ids=str)
 def test_ids_out_of_range_are_refused(of_items, x64):
     whole = of_items.template(F64)
     small = dataclasses.replace(whole, strength=whole.strength[:3])

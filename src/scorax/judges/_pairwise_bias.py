@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -166,9 +167,8 @@ class PairwiseJudges(AbstractModel[Comparisons]):
 
     def simulate(self, data: Comparisons, *, key: PRNGKeyArray) -> Comparisons:
         """New verdicts of the same judges on the same pairs, one observation a row, without ties."""
-        odds = self.log_odds(data)
-        won = dist.Bernoulli(logits=odds).sample(key)
-        return dataclasses.replace(data, outcome=jnp.asarray(won).astype(data.outcome.dtype))
+        won = jax.random.bernoulli(key, jax.nn.sigmoid(self.log_odds(data)))
+        return dataclasses.replace(data, outcome=won.astype(data.outcome.dtype))
 
     def check(self, data: Comparisons) -> None:
         """Raise `ValueError` where data lack what this model asks for, or hold ids that it has not."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from scorax.data import Annotations
-from scorax.inference import AbstractModel
+from scorax.inference import AbstractModel, AbstractSolver, Newton
 from scorax.judges._label_tally import LabelTally, check_annotations
 from scorax.judges._latent_class import latent_class_log_prob
 from scorax.judges._quadrature import gauss_hermite
@@ -178,6 +178,9 @@ class AbstractScaleAnnotator(AbstractAnnotator):
 
     A gold label would say nothing, so `check` refuses it: an expert is one more judge.
     """
+
+    # Its parameters are few; a quasi-Newton method stops where derivatives of the estimate are known to 1e-4 only.
+    solver: ClassVar[AbstractSolver] = Newton()
 
     takes_gold: ClassVar[bool] = False
 
