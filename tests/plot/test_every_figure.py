@@ -30,6 +30,20 @@ def ranks(k, ax=None):
     return plot.plot_ranks(summary, names(k), ax=ax)
 
 
+def rank_intervals(k, ax=None):
+    even, rank = jnp.full((k, k), 1 / k), jnp.arange(1.0, k + 1)
+    summary = RankSummary(
+        even, rank, rank, jnp.maximum(rank - 2, 1), jnp.minimum(rank + 2, k), even[0], even, even[0], rank
+    )
+    return plot.plot_rank_intervals(summary, names(k), ax=ax)
+
+
+def segment(k, ax=None):
+    approved = jnp.linspace(0.3, 0.7, k)
+    judge = jnp.array([[0.8, 0.2], [0.2, 0.8]])
+    return plot.plot_segment(judge, jnp.stack([1 - approved, approved], axis=1), names=names(k), ax=ax)
+
+
 def win_probability(k, ax=None):
     return plot.plot_win_probability(jax.nn.sigmoid(strength(k)[:, None] - strength(k)[None, :]), names(k), ax=ax)
 
@@ -66,7 +80,17 @@ def calibration(k, ax=None):
     )
 
 
-FIGURES = [ranks, win_probability, comparison_intervals, hodge, vote_influence, trajectories, calibration]
+FIGURES = [
+    ranks,
+    rank_intervals,
+    segment,
+    win_probability,
+    comparison_intervals,
+    hodge,
+    vote_influence,
+    trajectories,
+    calibration,
+]
 each_figure = pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.__name__)
 
 

@@ -125,8 +125,8 @@ def judge(
     says otherwise. Prints each candidate's expected score with interval, interval of the rank and probability of being
     the best, then each judge's accuracy. With --out DIR also writes report.html (one page with everything, to read and
     to pass on), leaderboard.json, leaderboard.csv, judges.csv, with strata strata.csv, figures (leaderboard.png; with
-    three levels simplex.png; with --sensitivity sensitivity.png) and, from nuts, posterior.npz. CSV on standard output
-    holds the candidates only.
+    two or three levels simplex.png; with --sensitivity sensitivity.png) and, from nuts, posterior.npz. CSV on standard
+    output holds the candidates only.
 
     \b
     [bold]Examples[/bold]

@@ -50,41 +50,47 @@ def _draw(folder: Path, report: Report, scored: Scored) -> None:
     if scored.sensitivity is not None:
         ax = plot_sensitivity(scored.sensitivity, tuple(scored.ratings.names.candidates))
         save_figure(ax, folder / "sensitivity.png")
-    if len(scored.ratings.names.levels) == 3:
-        _simplexes(report, scored).savefig(folder / "simplex.png", dpi=100)
+    if len(scored.ratings.names.levels) <= 3:
+        figure = _simplexes(report, scored)
+        if figure is not None:
+            figure.savefig(folder / "simplex.png", dpi=100)
 
 
 def _simplexes(report: Report, scored: Scored) -> Any:
-    """A triangle for each judge, the most accurate ones first."""
+    """A triangle, or with two levels a segment, for each judge, the most accurate ones first; None if there is none."""
     from matplotlib.figure import Figure
 
-    from scorax.plot import plot_simplex
+    from scorax.plot import plot_segment, plot_simplex
 
     names, result = scored.ratings.names, scored.result
-    shown = [names.judges.index(row.judge) for row in report.judges[:_MOST_TRIANGLES]]
-    columns = min(2, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(8.2 * columns, 6.2 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax in grid[len(shown) :]:
-        ax.set_axis_off()
+    two = len(names.levels) == 2
     many = isinstance(result, Posterior)
     # A fit is a single draw.
     confusion, seen = result.map(_confusion_and_seen) if many else _confusion_and_seen(result.model)
     # On the host: a compiled program for each small step would take longer than all the drawing.
     draws, observed = (np.asarray(x).reshape(-1, *x.shape[-3:]) for x in (confusion, seen))
     middle, observed = draws.mean(0), _over_strata(observed.mean(0), scored)
+    shown = [names.judges.index(row.judge) for row in report.judges[:_MOST_TRIANGLES]]
+    # A judge who is wrong more often than right has no segment.
+    shown = [j for j in shown if not two or middle[j, 0, 1] < middle[j, 1, 1]]
+    if not shown:
+        return None
+    columns = 1 if two else min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    height = 1.6 + 0.23 * len(names.candidates) if two else 6.2
+    figure = Figure(figsize=(8.2 * columns, height * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in grid[len(shown) :]:
+        ax.set_axis_off()
     for ax, j in zip(grid, shown, strict=False):
-        plot_simplex(
-            jnp.asarray(middle[j]),
-            jnp.asarray(observed[j]),
-            draws=jnp.asarray(draws[:, j]) if many else None,
-            names=tuple(names.candidates),
-            levels=tuple(names.levels),
-            values=names.values,
-            title=names.judges[j],
-            ax=ax,
-        )
+        judge, where_seen = jnp.asarray(middle[j]), jnp.asarray(observed[j])
+        words: dict[str, Any] = {"names": tuple(names.candidates), "title": names.judges[j], "ax": ax}
+        words["levels"] = tuple(names.levels)
+        if two:
+            plot_segment(judge, where_seen, **words)
+        else:
+            cloud = jnp.asarray(draws[:, j]) if many else None
+            plot_simplex(judge, where_seen, draws=cloud, values=names.values, **words)
     return figure
 
 

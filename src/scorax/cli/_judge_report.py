@@ -35,9 +35,7 @@ def page_of(report: Report, scored: Scored, *, file: str, doubts: Sequence[str],
         *_strata(report),
         heading("Judges"),
         table(*judge_cells(report), left=(0,)),
-        *_picture(
-            figures, "simplex.png", "What each judge makes of the three levels, and where it sees the candidates."
-        ),
+        *_picture(figures, "simplex.png", "What each judge makes of the levels, and where it sees the candidates."),
         *_families(report),
         *_sensitivity(scored, figures),
         heading("How to read this"),

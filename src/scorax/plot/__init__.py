@@ -4,7 +4,9 @@ from scorax.plot._calibration import plot_calibration
 from scorax.plot._comparison_intervals import plot_comparison_intervals
 from scorax.plot._hodge import plot_hodge
 from scorax.plot._leaderboard import plot_leaderboard
+from scorax.plot._rank_intervals import plot_rank_intervals
 from scorax.plot._ranks import plot_ranks
+from scorax.plot._segment import plot_segment
 from scorax.plot._sensitivity import plot_sensitivity
 from scorax.plot._simplex import plot_simplex
 from scorax.plot._trajectories import plot_trajectories
@@ -16,7 +18,9 @@ __all__ = [
     "plot_comparison_intervals",
     "plot_hodge",
     "plot_leaderboard",
+    "plot_rank_intervals",
     "plot_ranks",
+    "plot_segment",
     "plot_sensitivity",
     "plot_simplex",
     "plot_trajectories",
