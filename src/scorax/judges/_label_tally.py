@@ -1,5 +1,6 @@
 """Annotations as counts, and the check that they fit a model."""
 
+import jax
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
@@ -31,7 +32,8 @@ class LabelTally(AbstractRows):
 
 def on_one_device(data: Annotations) -> bool:
     """Whether rows may be merged on the host: their values are known, and they are not spread over devices."""
-    return not isinstance(data.label, Tracer) and len(data.label.devices()) == 1
+    leaves = jax.tree.leaves(data)
+    return not any(isinstance(leaf, Tracer) or len(leaf.devices()) > 1 for leaf in leaves)
 
 
 def check_annotations(data: Annotations, n_candidates: int, n_judges: int, n_levels: int) -> None:
