@@ -17,11 +17,13 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 # Examples in docstrings that compile for long: fits of large models, chains. `make test-slow` runs them.
 SLOW_EXAMPLES = {
-    "choice": """DavidsonLuce GeneralizedMallows GlennDavid Mallows PlackettLuceMixture TeamRanking bootstrap_interval
-        cross_validated_log_loss dynamic_skills fit_plackett_luce_mixture""",
-    "inference": """LaplaceMetropolis adaptive_tempering laplace_frame numpyro_model posterior_predictive
-        responsibilities verdict""",
-    "judges": "GraderGLM ManyFacetRasch OrdinalAnnotator label_switching sensitivity",
+    "choice": """AdjacentComparison DavidsonLuce GeneralizedMallows GlennDavid Mallows PlackettLuceMixture TeamRanking
+        bootstrap_interval calibration_table cross_validated_log_loss dynamic_skills fit_plackett_luce_mixture
+        likelihood_ratio_test win_probability_draws""",
+    "inference": """Gibbs LaplaceMetropolis adaptive_tempering laplace_frame numpyro_model posterior_predictive
+        predictive_check responsibilities verdict""",
+    "judges": """GraderGLM HierarchicalDawidSkenePrior ManyFacetRasch OrdinalAnnotator adjust_prevalence label_switching
+        ppi_stratified_mean rogan_gladen_posterior sensitivity""",
 }
 
 

@@ -123,6 +123,7 @@ def test_reference_is_the_root_of_the_likelihood_equations():
     assert abs(strength.sum()) < slack
 
 
+@pytest.mark.slow
 def test_cores_are_limited_before_jax_starts():
     command = [sys.executable, "-m", "benchmarks", "bradley_terry_fit 1e3", "--cores", "1", "--budget", "0.01"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout

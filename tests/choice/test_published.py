@@ -89,12 +89,14 @@ def test_pudding_of_davidson(pudding):
     np.testing.assert_allclose(result.log_likelihood, -809.7095, atol=5e-5)
 
 
+@pytest.mark.slow
 def test_pudding_under_rao_and_kupper(pudding):
     result = fit(RaoKupper.init(6), pudding)
     np.testing.assert_allclose(result.model.margin, 0.5587, atol=5e-5)
     np.testing.assert_allclose(result.log_likelihood, -809.6971, atol=5e-5)
 
 
+@pytest.mark.slow
 def test_football_with_ties_and_home_advantage():
     games = rows("football_epl_2008_2013")
     teams = Vocabulary(tuple(sorted({game["home"] for game in games})))

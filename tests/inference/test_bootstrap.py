@@ -73,6 +73,7 @@ def test_soft_labels_and_unequal_weights_are_redrawn_as_they_are(battles):
     np.testing.assert_allclose(draws.std_error.strength, robust, rtol=0.12)
 
 
+@pytest.mark.slow
 def test_interval_is_the_percentile_interval_of_the_map(result, battles):
     draws = bootstrap(result.model, battles, key=jax.random.key(0), n_resamples=100, method="bayesian")
     lower, upper = draws.interval(lambda model: model.strength[0], level=0.9)

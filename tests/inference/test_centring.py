@@ -21,6 +21,7 @@ MODEL = Things.init(3)
 DATA = some_measurements(0)
 
 
+@pytest.mark.slow
 def test_as_much_centred_as_the_data_say(x64):
     """A level seen `n` times with unit noise has the information `n`; padding adds none."""
     uneven = dataclasses.replace(DATA, weight=jnp.asarray(np.repeat([0.0, 1.0, 100.0], 4)))

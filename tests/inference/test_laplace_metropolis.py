@@ -67,6 +67,7 @@ def test_trajectories_alone_are_right(x64):
     np.testing.assert_array_less(np.abs(local.std((0, 1)) - both.std((0, 1))), 5 * 2 * error)
 
 
+@pytest.mark.slow
 def test_the_curvature_in_the_frame_is_the_identity(x64):
     battles, foods = datasets.load_food()
     model = BradleyTerry.init(len(foods))
@@ -96,6 +97,7 @@ def constructed():
     return dataclasses.replace(MODEL, level=scale * z)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "prior", "chosen"),
     [
@@ -113,6 +115,7 @@ def test_auto_chooses_and_says_what(data, prior, chosen):
     assert phases[:2] == ["choosing", "compiling"]
 
 
+@pytest.mark.slow
 def test_other_data_compile_nothing():
     arguments = {**ARGUMENTS, "method": "auto", "num_samples": 20}
     sample(MODEL, some_measurements(0), **arguments)

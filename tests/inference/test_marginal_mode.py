@@ -115,6 +115,7 @@ def gradient_and_marginal(model: Chances, data: Groups):
     return u, marginal, log_marginal_gradient(hierarchy, u, marginal(u).mode)
 
 
+@pytest.mark.slow
 @pytest.mark.engine
 def test_gradient_equals_differences(x64):
     """The posterior of chances is not normal: the determinant, and the mode in it, move with every number."""

@@ -40,7 +40,7 @@ def pinned(case, dtype):
     [
         (pinned, "BradleyTerry with order and features"),
         pytest.param(pinned, "PlackettLuce of tops", marks=pytest.mark.slow),
-        (given_scale, "Davidson with order and features"),
+        pytest.param(given_scale, "Davidson with order and features", marks=pytest.mark.slow),
     ],
 )
 def test_the_mode_is_newtons(problem, name, x64):

@@ -100,6 +100,7 @@ def test_gradients_are_those_of_differences_and_finite_at_zeros(ragged, x64):
     assert all(jnp.isfinite(part).all() for part in slope(model.item_effect, perfect))
 
 
+@pytest.mark.slow
 def test_a_mode_finds_the_effect_and_what_it_does_to_prevalences(x64):
     rows = 0.8 * jnp.eye(3) + 0.1 * (1 - jnp.eye(3))
     truth = SimplexJudge(

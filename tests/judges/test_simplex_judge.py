@@ -187,6 +187,7 @@ def test_em_takes_the_same_steps_as_crowd_kit(x64, name):
 
 # Entries of the maximum that are 0 lie at the edge of the simplex, where the search stops when nothing is left to gain:
 # they are small, not 0. The likelihood has a higher maximum, -190.52, with another reading of some items.
+@pytest.mark.slow
 @pytest.mark.engine
 def test_fit_climbs_to_the_maximum_above_the_majority_vote(x64, anaesthesia):
     data, numbers = anaesthesia

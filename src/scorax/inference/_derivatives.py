@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import jax.scipy.linalg as jsl
 from jaxtyping import Array, Float, Int
 
 if TYPE_CHECKING:
@@ -33,12 +32,6 @@ def pull_back(
     _, transposed = jax.vjp(leaves, q)
     half = jax.vmap(lambda row: transposed(row)[0])(matrix)
     return jax.vmap(lambda row: transposed(row)[0])(half.T)
-
-
-def inverse_information(hessian: Float[Array, "d d"]) -> Float[Array, "d d"]:
-    """Inverse of minus the Hessian; NaN where that is not positive definite, so at no maximum."""
-    identity = jnp.eye(hessian.shape[0], dtype=hessian.dtype)
-    return jsl.cho_solve((jnp.linalg.cholesky(-hessian), True), identity)
 
 
 def row_meat(problem: "Problem", q: Float[Array, " d"]) -> Float[Array, "d d"]:

@@ -6,6 +6,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.scipy.linalg as jsl
 import numpy as np
 from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
@@ -13,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from numpyro.distributions import constraints
 from numpyro.distributions.constraints import Constraint
 
-from scorax.inference._derivatives import clustered_meat, inverse_information
+from scorax.inference._derivatives import clustered_meat
 from scorax.inference._model import AbstractModel, parameters
 from scorax.inference._priors import FlatPrior, named_leaves, with_leaves
 from scorax.inference._problem import Problem
@@ -239,16 +240,17 @@ def _refuse_hierarchy(model: AbstractModel[Any], prior: Program) -> None:
 @eqx.filter_jit
 def _map(result: Fit[Any], f: Callable[[Any], PyTree]) -> Estimate:
     problem, q = result.problem, result.q
-    bread = inverse_information(result.solver.derivatives(problem, q).hessian)
-    covariance = bread if result.meat is None else bread @ result.meat @ bread
-    covariance = jnp.where(result.diagnostics.converged & ~result.diagnostics.boundary, covariance, jnp.nan)
     value, unravel = ravel_pytree(eqx.filter(f(result.model), eqx.is_inexact_array))
 
     def flat(q: Float[Array, " d"]) -> Float[Array, " o"]:
         return ravel_pytree(eqx.filter(f(problem.module(q)), eqx.is_inexact_array))[0]
 
     jacobian = jax.jacfwd(flat)(q)
-    of_value = jacobian @ covariance @ jacobian.T
+    # Products with the inverse of the information as they are wanted: all of it for all parameters, little for a few.
+    factor = jnp.linalg.cholesky(-result.solver.derivatives(problem, q).hessian)
+    reach = jsl.cho_solve((factor, True), jacobian.T)
+    of_value = jacobian @ reach if result.meat is None else reach.T @ result.meat @ reach
+    of_value = jnp.where(result.diagnostics.converged & ~result.diagnostics.boundary, of_value, jnp.nan)
     std_error = jnp.sqrt(jnp.diagonal(of_value))
     outside = f(result.model)
     return Estimate(eqx.combine(unravel(value), outside), eqx.combine(unravel(std_error), outside), of_value)

@@ -86,6 +86,7 @@ def gumbel_sampler(key):
     return positions_of(-(jnp.linspace(1.0, 0.0, 6) + 0.5 * jax.random.gumbel(key, 6)))
 
 
+@pytest.mark.slow
 def test_smoothness_of_separable_rules_is_a_difference_of_expected_points(x64):
     keys = jax.random.split(jax.random.key(1), 20_000)
     positions = np.asarray(jax.jit(jax.vmap(gumbel_sampler))(keys), float)

@@ -95,6 +95,7 @@ PRIOR = {"prior_precision": np.diag([1.0, 2.0, 0.7]), "prior_mean": [0.5, 0.0, -
 LENGTH = {"n_draws": 2000, "n_warmup": 100}
 
 
+@pytest.mark.slow
 def test_posterior_as_integrated():
     draws = polya_gamma_gibbs(PairCounts.from_arrays(**TABLE), key=jax.random.key(0), **PRIOR, **LENGTH)
     half = np.array(TABLE["ties"]) / 2

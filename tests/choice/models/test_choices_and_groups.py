@@ -81,6 +81,7 @@ def two_groups(n, generator):
     return strength, Rankings.from_arrays(order)
 
 
+@pytest.mark.slow
 def test_a_mixture_of_equal_groups_is_one_group(x64):
     strength = jnp.asarray([0.5, 0.2, -0.7, 0.0])
     mixture = PlackettLuceMixture(jnp.asarray([0.3, 0.7]), jnp.stack([strength, strength]))

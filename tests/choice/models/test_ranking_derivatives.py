@@ -54,6 +54,7 @@ def test_some_rankings_at_a_time_are_all_of_them(data, monkeypatch):
     np.testing.assert_allclose(ranking_derivatives(model, data)(model).hessian, whole.hessian, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_fit_of_rankings_of_one_item_each_and_the_rest(x64):
     # First choices alone: strengths are log frequencies.
     counts = np.array([5.0, 3.0, 2.0])

@@ -33,6 +33,7 @@ def test_features_of_items_are_features_of_comparisons(x64):
     np.testing.assert_allclose(structured.log_likelihood, loss(structured.model.coefficient), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_other_parameters_of_the_model_stay_free(x64):
     data = battles()
     tied = Comparisons.from_arrays(data.a, data.b, np.where(np.arange(400) % 3 == 0, 0.5, data.outcome))

@@ -10,6 +10,7 @@ from scorax.inference import fit
 STRENGTH = [0.5, -0.2, 1.1, -1.4]
 
 
+@pytest.mark.slow
 def test_players_alone_are_bradley_terry_and_davidson(x64):
     strength = jnp.asarray(STRENGTH)
     battles = Comparisons.from_arrays([0, 1, 2, 3], [1, 2, 3, 0], [1.0, 0.0, 0.5, 0.5])

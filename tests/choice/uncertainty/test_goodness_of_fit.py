@@ -52,6 +52,7 @@ def citations():
     return PairCounts.from_arrays(wins)
 
 
+@pytest.mark.slow
 def test_deviances_of_baseball(seasons):
     plain, home = (goodness_of_fit(result) for result in seasons)
     np.testing.assert_allclose(plain.deviance, 44.053, atol=5e-4)

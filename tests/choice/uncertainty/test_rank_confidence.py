@@ -18,6 +18,7 @@ def false_claims(values, covariance):
     return jnp.stack([jax.vmap(lambda v, c=c: _sets(v, covariance, c).better.any())(values) for c in critical])
 
 
+@pytest.mark.slow
 def test_all_sets_hold_at_once_as_often_as_they_say(result):
     _, covariance = strengths(result)
     estimates = normal_draws(jnp.zeros(5), covariance, jax.random.key(1), 4000)

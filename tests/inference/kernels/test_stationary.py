@@ -95,6 +95,7 @@ def test_no_mean_moves_by_independent_proposals():
     assert np.abs(t_statistics(before, after)).max() < 4.4
 
 
+@pytest.mark.slow
 def test_proposals_that_forget_their_own_density_move_them(monkeypatch):
     """Accepted by the target's ratio alone, as if the walk were symmetric."""
 

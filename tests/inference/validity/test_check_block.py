@@ -60,6 +60,7 @@ def check(**bugs):
     return check_block(block, [stepped_examples()[1]], key=jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_smc_is_valid():
     result = check()
     assert result.p_value > 0.01

@@ -13,6 +13,7 @@ def quantities(theta, y):
     return {"theta": theta, "square": theta**2, "log-likelihood": JOINT.log_likelihood(theta, y)}
 
 
+@pytest.mark.slow
 def test_right_kernel_passes_and_a_wrong_one_does_not():
     options = {"key": jax.random.key(0), "quantities": quantities}
     result = geweke_test(KERNEL, JOINT, **options)

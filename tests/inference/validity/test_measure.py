@@ -32,6 +32,7 @@ def check(run, expected=(0.0, 1.0), **options):
     return measure_test(run, moments, {"mean": expected[0], "square": expected[1]}, **options)
 
 
+@pytest.mark.slow
 def test_right_weights_pass_and_wrong_ones_do_not():
     result = check(Importance())
     assert result.p_value > 0.01

@@ -48,6 +48,7 @@ def result(n_simulations=400, **wrong):
     return sbc(sampler, NORMAL, key=jax.random.key(0), n_simulations=n_simulations)
 
 
+@pytest.mark.slow
 def test_exact_draws_pass():
     ranks = result()
     assert ranks.names == ("theta", "log-likelihood")

@@ -65,19 +65,29 @@ def ranking_derivatives(model: Any, data: Rankings) -> Callable[[Any], Derivativ
 
 
 def ranking_approach(model: Any, data: Rankings) -> Any:
-    """See `approach`: a step costs a third of one with the links of all pairs."""
+    """See `approach`: a step costs a twelfth of one with the links of all pairs.
+
+    In worths, not their logs: ten steps of at most 2 from equal strengths keep them within a factor of exp(40), the
+    square of which single precision still holds.
+    """
     weight = data.weight.astype(model.strength.dtype)[:, None]
 
     def slopes(strength: Float[Array, " k"]) -> Slopes:
-        stages = _stages(strength, data)
-        variance = stages.chance * stages.once - stages.chance**2 * stages.twice
-        information = _to_items(weight * masked_where(data.where, variance, 0.0), data.order, strength.size)
-        gradient = _to_items(weight * _place_scores(stages, data), data.order, strength.size)
-        if data.rest is not None:
-            behind = _rest_scores(strength, stages, data.rest)
-            square = _rest_chance(strength, stages, data.rest) ** 2 * stages.twice[:, -1:]
-            gradient = gradient + weight[:, 0] @ behind
-            information = information - weight[:, 0] @ (behind + square)
+        worth = jnp.exp(strength - strength.max())
+        placed = jnp.where(data.where, worth[data.order], 0)
+        left = jax.lax.cumsum(placed, axis=1, reverse=True)
+        behind = None if data.rest is None else jnp.where(data.rest, worth[None, :], 0)
+        if behind is not None:
+            left = left + behind.sum(1, keepdims=True)
+        share = jnp.where(data.where, 1 / jnp.where(data.where, left, 1), 0)
+        once, twice = jnp.cumsum(share, axis=1), jnp.cumsum(share**2, axis=1)
+        expected = placed * once
+        gradient = _to_items(weight * jnp.where(data.where, 1 - expected, 0), data.order, strength.size)
+        information = _to_items(weight * (expected - placed**2 * twice), data.order, strength.size)
+        if behind is not None:
+            expected = behind * once[:, -1:]
+            gradient = gradient - weight[:, 0] @ expected
+            information = information + weight[:, 0] @ (expected - behind**2 * twice[:, -1:])
         return Slopes(gradient, information)
 
     return approach(model, slopes)
