@@ -120,7 +120,7 @@ class PreferenceRegression(AbstractModel[Comparisons]):
         if judges:
             spread = numpyro.sample("spread", dist.HalfNormal(self.scale).expand((d,)).to_event(1))
             apart = numpyro.sample("apart", dist.Normal(0.0, 1.0).expand((*judges, d)).to_event(2))
-            coefficient = coefficient + jnp.asarray(spread)[None] * jnp.asarray(apart)
+            coefficient = coefficient[None] + jnp.asarray(spread)[None] * jnp.asarray(apart)
         effect = (
             None if self.order_effect is None else jnp.asarray(numpyro.sample("order_effect", dist.Normal(0.0, 1.0)))
         )
