@@ -114,8 +114,8 @@ def sensitivity(
     differ in numbers alone (`strength`, `accuracy`, `candidate_sd`) share their compiled programs.
 
     Args:
-        model: Gives shapes, such as `SimplexJudge`. Where a prior draws another class, the
-            program says so itself: a value of `priors` may also be a pair of a model and a prior.
+        model: Gives shapes, such as `SimplexJudge`. A value of `priors` may also be a pair of another model and a
+            prior of it, such as `model.per_candidate()` and a `ConstancyPrior`.
         data: Annotations.
         priors: Programs by name, such as `SimplexPrior(model, accuracy=0.8)` or `ConstancyPrior(...)`.
         key: Of all posteriors: the same, so that they differ by their assumptions alone.

@@ -53,8 +53,8 @@ class SimplexPrior(eqx.Module):
             higher the true level. `"stochastic"`: a higher true level never makes any "at least this label" rarer.
             `"proportional"`: it moves all of these on the scale of log-odds alike, by cuts between labels and a place
             for each level (2(M - 1) numbers a judge; `reach` has no part, and of `strength` nothing is used).
-            `"diagonal"`: no wrong label is as frequent as the right one. Each is a prior of its own, not the
-            unconstrained one truncated.
+            `"diagonal"`: no wrong label is as frequent as the right one (`strength` has no part). Each is
+            a prior of its own, not the unconstrained one truncated.
         judges: `"independent"`, or `"hierarchical"`: scattered about a judge that they have in common, as far as the
             labels say (its mean by `accuracy` and `reach`; `strength` has no part). With `monotone="none"`.
         prevalence: `"dirichlet"`: each candidate's levels are Dirichlet(`concentration`), on its own. `"hierarchical"`:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scorax.plot._style import BLUE, GREY, Axes, caption, checked_names, checked_top, dress, label_rows, rows_axes
+from scorax.plot._ranks import best_first
+from scorax.plot._style import BLUE, GREY, Axes, caption, dress, label_rows, rows_axes
 from scorax.stats import RankSummary
 
 
@@ -38,22 +39,16 @@ def plot_rank_intervals(
 
     Source: Salanti, Ades, Ioannidis (2011), doi:10.1016/j.jclinepi.2010.03.016 (ranks with their uncertainty).
     """
-    checked_top(top)
-    expected = np.asarray(summary.expected_rank, float)
-    labels = checked_names(names, len(expected))
-    order = np.argsort(expected, kind="stable")
-    order = order[np.isfinite(expected[order])][:top].tolist()
-    if not order:
-        raise ValueError("no item takes part: every expected rank is NaN")
+    order, labels = best_first(summary, names, top)
     lower, median, upper = (np.asarray(x, float) for x in (summary.lower, summary.median_rank, summary.upper))
     ax = rows_axes(len(order)) if ax is None else ax
-    for place, item in enumerate(order):
+    for place, item in enumerate(order.tolist()):
         colour = BLUE if lower[item] <= 1 else GREY
         ends = [lower[item], upper[item]]
         ax.plot(ends, [place, place], color=colour, linewidth=1.6, solid_capstyle="round", zorder=2)
         ax.plot([median[item]], [place], "o", color=colour, markersize=5, markeredgecolor="white", zorder=3)
     dress(ax)
-    label_rows(ax, [labels[item] for item in order])
+    label_rows(ax, labels)
     last = int(np.ceil(upper[order].max()))
     # Whole ranks only, and not so many that their numbers touch.
     ax.set_xticks(range(1, last + 1, -(-last // 20)))

@@ -42,6 +42,24 @@ def plot_ranks(summary: RankSummary, names: Sequence[str], *, top: int | None = 
 
     Source: Salanti, Ades, Ioannidis (2011), doi:10.1016/j.jclinepi.2010.03.016 (rank probabilities).
     """
+    order, labels = best_first(summary, names, top)
+    probable = np.asarray(summary.rank_prob, float)[order]
+    n_ranks = int(np.flatnonzero((probable >= _VISIBLE).any(0)).max(initial=0)) + 1
+    ax = _sized(len(order), n_ranks) if ax is None else ax
+    ax.set_yticks(range(len(order)), labels, fontsize=9)
+    ticks = [rank for rank in range(1, n_ranks + 1) if n_ranks <= 20 or rank == 1 or rank % 5 == 0]
+    ax.set_xticks([rank - 1 for rank in ticks], [str(rank) for rank in ticks], fontsize=9)
+    caption(ax, "rank")
+    heat_map(ax, probable[:, :n_ranks], _HUES, "probability of the rank", least=_VISIBLE, power=0.5)
+    return ax
+
+
+def best_first(summary: RankSummary, names: Sequence[str], top: int | None) -> tuple[np.ndarray, list[str]]:
+    """Items that take part, the best expected rank first, at most `top` of them; and their names.
+
+    Raises:
+        ValueError: Names and items differ in number, `top` is not positive, or no item takes part.
+    """
     checked_top(top)
     expected = np.asarray(summary.expected_rank, float)
     labels = checked_names(names, len(expected))
@@ -49,15 +67,7 @@ def plot_ranks(summary: RankSummary, names: Sequence[str], *, top: int | None = 
     order = order[np.isfinite(expected[order])][:top]
     if not order.size:
         raise ValueError("no item takes part: every expected rank is NaN")
-    probable = np.asarray(summary.rank_prob, float)[order]
-    n_ranks = int(np.flatnonzero((probable >= _VISIBLE).any(0)).max(initial=0)) + 1
-    ax = _sized(len(order), n_ranks) if ax is None else ax
-    ax.set_yticks(range(len(order)), [labels[i] for i in order.tolist()], fontsize=9)
-    ticks = [rank for rank in range(1, n_ranks + 1) if n_ranks <= 20 or rank == 1 or rank % 5 == 0]
-    ax.set_xticks([rank - 1 for rank in ticks], [str(rank) for rank in ticks], fontsize=9)
-    caption(ax, "rank")
-    heat_map(ax, probable[:, :n_ranks], _HUES, "probability of the rank", least=_VISIBLE, power=0.5)
-    return ax
+    return order, [labels[i] for i in order.tolist()]
 
 
 def _sized(n_rows: int, n_columns: int) -> Axes:
