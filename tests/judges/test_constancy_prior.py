@@ -10,7 +10,7 @@ import numpyro
 import pytest
 
 from scorax.data import Annotations
-from scorax.inference import log_likelihood, sample
+from scorax.inference import NUTS, log_likelihood, sample
 from scorax.judges import ConstancyPrior, SimplexJudge, SimplexPrior, cells
 from scorax.stats import rank_summary
 from tests.judges.conftest import random_model
@@ -158,7 +158,7 @@ def test_intervals_of_ranks_cover_where_those_of_averages_do_not():
         good, label, data = replication(seed)
         posterior = sample(
             model, data.aggregate(), prior=prior, key=jax.random.key(seed), num_warmup=400, num_samples=500,
-            num_chains=2, progress=False,
+            num_chains=2, method=NUTS(target_accept_prob=0.9), progress=False,
         )  # fmt: skip
         score = np.asarray(posterior.map(lambda m: m.expected_score())).reshape(-1, 12)
         by_model.append(covered(good, rank_summary(jnp.asarray(score))))

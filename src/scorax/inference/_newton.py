@@ -22,22 +22,25 @@ Model = TypeVar("Model")
 
 class _State(NamedTuple):
     q: Float[Array, " d"]
-    at: Derivatives
+    value: Float[Array, ""]
+    gradient: Float[Array, " d"]
+    hessian: Float[Array, "d d"]
+    """At `q`, or where the step that led there started."""
+    current: Bool[Array, ""]
+    """Whether it is that at `q`."""
+    factor: Float[Array, "d d"]
+    """Cholesky's, that the last step was found with."""
+    pivot: Float[Array, " d"]
+    """Squares of the diagonal of the last undamped factor; NaN where there was none."""
     damping: Float[Array, ""]
     """Of the next step."""
     damped: Bool[Array, ""]
     """Whether the last step was damped, and so proves nothing by being small."""
-    step: Float[Array, " d"]
-    """The last step that Newton's method asked for, before it was limited."""
+    near: Bool[Array, ""]
+    """Whether the last step was so small that two more with its factor leave rounding errors only."""
     at_start: Float[Array, " d"]
     """Information about each coordinate where the search started."""
     steps: Int[Array, ""]
-
-    @property
-    def going(self) -> Bool[Array, ""]:
-        """The last step was not small: the square of a small one is what is left to go, and the final step of
-        `maximise` squares that once more."""
-        return self.damped | ~is_small(self.step, self.q, power=1 / 4)
 
 
 class Newton(AbstractSolver):
@@ -106,65 +109,93 @@ class Newton(AbstractSolver):
         if problem.start.size > self.largest_dense:
             return maximise_by_products(problem, max_steps=max_steps)
         frozen = jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, problem)
-        derivatives = self._derivatives_of(frozen)
+        # Compiled for itself, so that it is traced once for the three places that use parts of it.
+        derivatives = jax.jit(self._derivatives_of(frozen))
         final = jax.lax.while_loop(
-            lambda state: (state.steps < max_steps) & state.going,
+            lambda state: (state.steps < max_steps) & ~state.near,
             lambda state: self._advance(derivatives, state),
             _before_the_first(frozen.start),
         )
-        # One more Newton step from the solution, the solution and its curvature held constant: it moves by rounding
-        # only, and carries the implicit derivative with respect to whatever the problem holds.
-        factor = jnp.linalg.cholesky(-final.at.hessian)
-        at = self.derivatives(problem, final.q)
-        step = jsl.cho_solve((factor, True), at.gradient)
-        remaining = jax.lax.stop_gradient(step)
-        flat = vanished(frozen, jnp.diagonal(factor) ** 2, final.at_start)
-        return Solution(
-            final.q + step,
-            at.value,
-            at.gradient,
-            remaining,
-            flat,
-            final.steps,
-            is_small(remaining, final.q, power=1 / 3),
-        )
+        # The last step was below the fourth root of the rounding error and left its square. Each step with the same
+        # factor gains as much as that step was small, so that two reach rounding error without another Hessian.
+        q = jnp.where(final.near, final.q + jsl.cho_solve((final.factor, True), final.gradient), final.q)
+        value, gradient, _ = derivatives(q)
+        remaining = jsl.cho_solve((final.factor, True), gradient)
+        converged = ~final.damped & is_small(remaining, q, power=1 / 3)
+        flat = vanished(frozen, final.pivot, final.at_start)
+        q, value = _optimum(self, problem, q + remaining, value)
+        return Solution(q, value, gradient, remaining, flat, final.steps, converged)
 
     def _advance(self, derivatives: Callable[[Array], Derivatives], state: _State) -> _State:
         """Try one damped step; keep it if the density does not fall, else damp ten times more.
 
-        The first time around the step is zero, and only the derivatives at the start are found: so that they are
-        compiled once.
+        The first time around the step is zero, and only value and gradient at the start are found: so that they are
+        compiled once. A Hessian is formed when a step from there is wanted, so never at the end. Conditions, not
+        selections: they copy no matrix.
         """
         opening = state.steps < 0
-        diagonal = jnp.abs(jnp.diagonal(state.at.hessian)).max()
-        step = jax.lax.cond(opening, lambda: jnp.zeros_like(state.q), lambda: _damped_step(state))
+        hessian = jax.lax.cond(state.current, lambda: state.hessian, lambda: derivatives(state.q).hessian)
+        factor = jax.lax.cond(opening, lambda: state.factor, lambda: _factor(hessian, state.damping))
+        step = jsl.cho_solve((factor, True), state.gradient)
         longest = jnp.maximum(jnp.abs(step).max(initial=0), self.step_limit)
         q = state.q + step * (self.step_limit / longest)
-        at = derivatives(q)
+        value, gradient, _ = derivatives(q)
         # Near the top the true gain is below the rounding error of the sum.
-        rounding = 8 * jnp.finfo(q.dtype).eps * (jnp.abs(state.at.value) + 1)
-        better = at.value >= state.at.value - rounding
+        rounding = 8 * jnp.finfo(q.dtype).eps * (jnp.abs(state.value) + 1)
+        better = value >= state.value - rounding
+        diagonal = jnp.abs(jnp.diagonal(hessian)).max()
         more = jnp.maximum(10 * state.damping, 1e-3 * diagonal)
         less = jnp.where(state.damping < 1e-2 * diagonal, 0, state.damping / 10)
-        at_start = jnp.where(opening, -jnp.diagonal(at.hessian), state.at_start)
-        step = jnp.where(opening, state.step, step)
-        steps = state.steps + 1
-        # A condition, not a selection: it copies no matrix.
+        damped = state.damping > 0
+        near = better & ~opening & ~damped & is_small(step, q, power=1 / 4)
+        pivot = jnp.where(damped, state.pivot, jnp.diagonal(factor) ** 2)
+        at_start = jnp.where(state.steps == 0, -jnp.diagonal(hessian), state.at_start)
+        steps, current = state.steps + 1, jnp.asarray(True)
         return jax.lax.cond(
             better,
-            lambda: _State(q, at, less, state.damping > 0, step, at_start, steps),
-            lambda: state._replace(damping=more, at_start=at_start, steps=steps),
+            lambda: _State(q, value, gradient, hessian, ~current, factor, pivot, less, damped, near, at_start, steps),
+            lambda: state._replace(
+                hessian=hessian,
+                current=current,
+                factor=factor,
+                pivot=pivot,
+                damping=more,
+                damped=damped,
+                at_start=at_start,
+                steps=steps,
+            ),
         )
 
 
-def _damped_step(state: _State) -> Float[Array, " d"]:
-    identity = jnp.eye(state.q.size, dtype=state.q.dtype)
-    factor = jax.lax.linalg.cholesky(state.damping * identity - state.at.hessian, symmetrize_input=False)
-    return jsl.cho_solve((factor, True), state.at.gradient)
+@eqx.filter_custom_jvp
+def _optimum(
+    solver: Newton, problem: "Problem", q: Float[Array, " d"], value: Float[Array, ""]
+) -> tuple[Float[Array, " d"], Float[Array, ""]]:
+    """The maximum of a problem and its density there, which are found already: a place for their derivatives."""
+    return q, value
+
+
+@_optimum.def_jvp
+def _optimum_jvp(primals: Any, tangents: Any) -> Any:
+    """By the implicit function theorem: the gradient stays zero. The information is formed here, and only here."""
+    solver, problem, q, value = primals
+
+    def value_and_gradient(problem: "Problem") -> tuple[Array, Array]:
+        at = solver.derivatives(problem, q)
+        return at.value, at.gradient
+
+    _, (rise, change) = eqx.filter_jvp(value_and_gradient, (problem,), (tangents[1],))
+    factor = jnp.linalg.cholesky(-solver.derivatives(problem, q).hessian)
+    return (q, value), (jsl.cho_solve((factor, True), change), rise)
+
+
+def _factor(hessian: Float[Array, "d d"], damping: Float[Array, ""]) -> Float[Array, "d d"]:
+    identity = jnp.eye(hessian.shape[0], dtype=hessian.dtype)
+    return jax.lax.linalg.cholesky(damping * identity - hessian, symmetrize_input=False)
 
 
 def _before_the_first(q: Float[Array, " d"]) -> _State:
     nothing, identity = jnp.zeros_like(q), jnp.eye(q.size, dtype=q.dtype)
-    worst = Derivatives(jnp.asarray(-jnp.inf, q.dtype), nothing, -identity)
-    far, undamped = jnp.full_like(q, jnp.inf), jnp.zeros((), q.dtype)
-    return _State(q, worst, undamped, jnp.asarray(False), far, nothing, jnp.asarray(-1, jnp.int32))
+    true, steps = jnp.asarray(True), jnp.asarray(-1, jnp.int32)
+    lowest, undamped = jnp.asarray(-jnp.inf, q.dtype), jnp.zeros((), q.dtype)
+    return _State(q, lowest, nothing, -identity, true, identity, nothing, undamped, ~true, ~true, nothing, steps)
