@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scorax.numerics import log1mexp, log_sigmoid_interval, masked_logsumexp, masked_where, suffix_logsumexp
-from scorax.numerics._logspace import _logsumexp_by_place, _logsumexp_by_tree
+from scorax.numerics import log1mexp, log_sigmoid_interval, masked_logsumexp, masked_where, suffix_logsumexp, suffixes
+from scorax.numerics._logspace import _suffixes_by_place, _suffixes_by_tree
 
 
 def relative(dtype, ulps=8):
@@ -74,9 +74,12 @@ def test_ordinal_levels_sum_to_one_far_from_the_centre(dtype):
 
 def test_both_ways_to_sum_suffixes_agree_in_value_and_derivative(dtype):
     # Platforms differ in which one they take; each must be right wherever it runs.
-    x = jax.random.normal(jax.random.key(0), (3, 6), dtype) * 30
+    x = jax.random.normal(jax.random.key(0), (6, 3), dtype) * 30
     rest = jax.random.normal(jax.random.key(1), (3,), dtype)
-    chex.assert_trees_all_close(_logsumexp_by_place(x, rest), _logsumexp_by_tree(x, rest), rtol=relative(dtype))
+    by_place, by_tree = _suffixes_by_place(x, rest), _suffixes_by_tree(x, rest)
+    chex.assert_trees_all_close(by_place[0], by_tree[0], rtol=relative(dtype))
+    # The tree's shares are exponentials of differences of totals of up to 100, which they are known to.
+    chex.assert_trees_all_close(by_place[1:], by_tree[1:], rtol=relative(dtype, 200))
 
 
 def test_second_derivatives_of_suffixes_are_those_of_logsumexp(x64):
@@ -90,3 +93,16 @@ def test_second_derivatives_of_suffixes_are_those_of_logsumexp(x64):
 
     got = jax.jit(jax.hessian(lambda x: weigh(suffix_logsumexp(x, rest=rest))))(x)
     np.testing.assert_allclose(got, jax.jit(jax.hessian(plain))(x), atol=1e-13)
+
+
+def test_shares_of_suffixes_are_softmax_probabilities_with_their_derivatives(x64):
+    # Ties on purpose: a maximum has no derivative there, shares do.
+    x, rest = jnp.asarray([0.3, 0.3, -1.0, 0.3]), jnp.asarray(0.3)
+
+    def plain(x):
+        each = [jax.nn.softmax(jnp.append(x[j:], rest)) for j in range(4)]
+        return jnp.stack([share[0] for share in each]), jnp.stack([share[1:].sum() for share in each])
+
+    chex.assert_trees_all_close(suffixes(x, rest=rest)[1:], plain(x), atol=1e-15)
+    got = jax.jit(jax.jacrev(lambda x: suffixes(x, rest=rest)[1:]))(x)
+    chex.assert_trees_all_close(got, jax.jit(jax.jacrev(plain))(x), atol=1e-14)

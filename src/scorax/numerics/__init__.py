@@ -9,6 +9,7 @@ from scorax.numerics._logspace import (
     masked_where,
     most_negative,
     suffix_logsumexp,
+    suffixes,
 )
 from scorax.numerics._normal import inverse_mills, log_ndtr, mills_excess
 from scorax.numerics._precision import available_dtype
@@ -54,6 +55,7 @@ __all__ = [
     "solve_laplacian",
     "stratified_indices",
     "suffix_logsumexp",
+    "suffixes",
     "systematic_indices",
     "t_quantile",
     "to_ternary",

@@ -1,5 +1,7 @@
 """Log-space primitives with exact masks: a masked entry contributes nothing, to the value or to the gradient."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -49,6 +51,17 @@ def masked_logsumexp(x: Float[Array, "*b l"], *, where: Bool[Array, "*b l"] | No
     return masked_where(~empty, jnp.log(jnp.where(empty, jnp.ones_like(total), total)), 0.0) + top[..., 0]
 
 
+class Suffixes(NamedTuple):
+    """Sums over suffixes in log space, and what each is made of."""
+
+    total: Float[Array, "l *b"]
+    """Log-sum-exp of each suffix."""
+    own: Float[Array, "l *b"]
+    """The share of a suffix that is its first entry's, in [0, 1]: the first entry's softmax probability."""
+    kept: Float[Array, "l *b"]
+    """The share that is the next suffix's, in [0, 1]."""
+
+
 def suffix_logsumexp(
     x: Float[Array, "*b l"],
     *,
@@ -69,40 +82,66 @@ def suffix_logsumexp(
         >>> suffix_logsumexp(jnp.zeros(3))
         Array([1.0986123, 0.6931472, 0.       ], dtype=float32)
     """
-    lowest = jnp.full(x.shape[:-1], most_negative(x.dtype), x.dtype)
-    return _suffix_logsumexp(masked_where(where, x, most_negative(x.dtype)), lowest if rest is None else rest)
+    rows = jnp.moveaxis(masked_where(where, x, most_negative(x.dtype)), -1, 0)
+    return jnp.moveaxis(suffixes(rows, rest=rest).total, 0, -1)
+
+
+def suffixes(
+    x: Float[Array, "l *b"],
+    *,
+    where: Bool[Array, "l *b"] | None = None,
+    rest: Float[Array, "*b"] | None = None,
+) -> Suffixes:
+    """`suffix_logsumexp` over the first axis, with the shares: one exponential and one logarithm an entry.
+
+    Each step along the first axis is on contiguous numbers. Shares at entries that do not take part mean nothing.
+
+    Example:
+        >>> suffixes(jnp.zeros(3)).own
+        Array([0.33333334, 0.5       , 1.        ], dtype=float32)
+    """
+    lowest = jnp.full(x.shape[1:], most_negative(x.dtype), x.dtype)
+    filled = masked_where(where, x, most_negative(x.dtype))
+    return Suffixes(*_suffixes(filled, lowest if rest is None else rest))
 
 
 @jax.custom_jvp
-def _suffix_logsumexp(x: Float[Array, "*b l"], rest: Float[Array, "*b"]) -> Float[Array, "*b l"]:
+def _suffixes(x: Float[Array, "l *b"], rest: Float[Array, "*b"]) -> tuple[Array, Array, Array]:
     """One place after the other on a CPU, three times faster there than a tree of partial sums; the tree elsewhere."""
-    return jax.lax.platform_dependent(x, rest, cpu=_logsumexp_by_place, default=_logsumexp_by_tree)
+    return jax.lax.platform_dependent(x, rest, cpu=_suffixes_by_place, default=_suffixes_by_tree)
 
 
-def _logsumexp_by_place(x: Float[Array, "*b l"], rest: Float[Array, "*b"]) -> Float[Array, "*b l"]:
-    def add(total: Float[Array, "*b"], place: Float[Array, "*b"]) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
-        total = jnp.logaddexp(total, place)
-        return total, total
-
-    _, out = jax.lax.scan(add, rest, jnp.moveaxis(x, -1, 0), reverse=True)
-    return jnp.moveaxis(out, 0, -1)
-
-
-def _logsumexp_by_tree(x: Float[Array, "*b l"], rest: Float[Array, "*b"]) -> Float[Array, "*b l"]:
-    longer = jnp.concatenate([x, rest[..., None]], axis=-1)
-    return jax.lax.cumlogsumexp(longer, axis=x.ndim - 1, reverse=True)[..., :-1]
-
-
-@_suffix_logsumexp.defjvp
-def _suffix_logsumexp_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
-    """The tangent of a suffix is its first entry's and the next suffix's, in proportion to what each contributes."""
+@_suffixes.defjvp
+def _suffixes_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Any, Any]:
+    """The tangent of a suffix is its first entry's and the next suffix's, in proportion to their shares."""
     (x, rest), (x_dot, rest_dot) = primals, tangents
-    out = _suffix_logsumexp(x, rest)
-    following = jnp.concatenate([out[..., 1:], rest[..., None]], axis=-1)
+    total, own, kept = _suffixes(x, rest)
     # What follows the last entry starts the sum, as an entry of its own.
-    own = jnp.concatenate([jnp.exp(x - out) * x_dot, rest_dot[..., None]], axis=-1)
-    kept = jnp.concatenate([jnp.exp(following - out), jnp.zeros_like(rest_dot)[..., None]], axis=-1)
-    return out, decayed_sum(own, kept, reverse=True)[..., :-1]
+    added = jnp.concatenate([own * x_dot, rest_dot[None]])
+    decay = jnp.concatenate([kept, jnp.zeros_like(rest_dot)[None]])
+    each_dot = decayed_sum(added, decay, reverse=True)
+    total_dot, next_dot = each_dot[:-1], each_dot[1:]
+    return (total, own, kept), (total_dot, own * (x_dot - total_dot), kept * (next_dot - total_dot))
+
+
+def _suffixes_by_place(x: Float[Array, "l *b"], rest: Float[Array, "*b"]) -> tuple[Array, Array, Array]:
+    """Sums relative to the largest entry so far."""
+
+    def add(
+        state: tuple[Array, Array], place: Float[Array, "*b"]
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
+        top, following = state
+        smaller, highest = jnp.exp(-jnp.abs(place - top)), place > top
+        own, kept = jnp.where(highest, 1, smaller), following * jnp.where(highest, smaller, 1)
+        top, total = jnp.maximum(place, top), own + kept
+        return (top, total), (top + jnp.log(total), own / total, kept / total)
+
+    return jax.lax.scan(add, (rest, jnp.ones_like(rest)), x, reverse=True)[1]
+
+
+def _suffixes_by_tree(x: Float[Array, "l *b"], rest: Float[Array, "*b"]) -> tuple[Array, Array, Array]:
+    total = jax.lax.cumlogsumexp(jnp.concatenate([x, rest[None]]), axis=0, reverse=True)
+    return total[:-1], jnp.exp(x - total[:-1]), jnp.exp(total[1:] - total[:-1])
 
 
 def log1mexp(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
