@@ -5,6 +5,7 @@ import io
 import re
 import sys
 
+import pandas
 import polars as pl
 import pytest
 
@@ -34,7 +35,9 @@ HIDDEN = {"polars": (), "pyarrow": ("polars",), "pandas": ("polars", "pyarrow")}
 def library(request, monkeypatch):
     for name in HIDDEN[request.param]:
         monkeypatch.setitem(sys.modules, name, None)
-    return request.param
+    # What pandas does where there is no pyarrow, which it has met already.
+    with pandas.option_context("mode.string_storage", "python" if request.param == "pandas" else "auto"):
+        yield request.param
 
 
 @pytest.mark.parametrize("format", CONTENTS)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from scorax.data._frame import Table, as_name, as_number, as_text, encode, natural
+from scorax.data._frame import Table, as_name, as_number, natural
 from scorax.data._validate import refuse
 from scorax.data._vocabulary import Vocabulary
 
@@ -37,19 +37,25 @@ def comparisons_columns(
     """Arguments of `Comparisons.from_arrays`, and the names of the items."""
     table = Table(frame)
     item_a, item_b = _pair(table, item_a, item_b)
-    a, b = table.text(item_a), table.text(item_b)
+    words = table.words(item_a), table.words(item_b)
+    known = Vocabulary.of(natural({*words[0].distinct, *words[1].distinct}))
+    a, b = (side.ids(known) for side in words)
     same = a == b
-    refuse(same, f"an item is compared with itself ({', '.join(sorted(set(a[same]))[:3])})", "Drop these rows.")
-    names = Vocabulary.of(natural({*a, *b})) if vocabulary is None else vocabulary
+    itself = sorted(known[i] for i in np.unique(a[same])[:3])
+    refuse(same, f"an item is compared with itself ({', '.join(itself)})", "Drop these rows.")
     if outcome is None and (item_a, item_b) == ("winner", "loser"):
         outcome = 1.0
     if isinstance(outcome, int | float):
         won = np.full(len(table), float(outcome))
     else:
-        won = _outcome(table, table.find(outcome, "outcome", _OUTCOMES), (item_a, item_b), (a, b), outcomes or {})
+        won = _outcome(
+            table, table.find(outcome, "outcome", _OUTCOMES), (item_a, item_b), (a, b), known, outcomes or {}
+        )
+    if vocabulary is not None:
+        a, b = (side.ids(vocabulary) for side in words)
     columns = {
-        "a": encode(a, names),
-        "b": encode(b, names),
+        "a": a,
+        "b": b,
         "outcome": won,
         "weight": None if weight is None else table.numbers(table.require(weight, "weight"), lower=0.0),
         "count": None if count is None else table.numbers(table.require(count, "count"), lower=0.0),
@@ -60,7 +66,7 @@ def comparisons_columns(
         "cluster": None if cluster is None else table.groups(table.require(cluster, "cluster")),
         "time": None if time is None else table.numbers(table.require(time, "time")),
     }
-    return columns, names
+    return columns, known if vocabulary is None else vocabulary
 
 
 def _feature(table: Table, name: str) -> np.ndarray:
@@ -91,21 +97,20 @@ def _outcome(
     column: str,
     sides: tuple[str, str],
     items: tuple[np.ndarray, np.ndarray],
+    known: Vocabulary,
     meanings: Mapping[Any, float | int],
 ) -> np.ndarray:
     """Outcomes from the side of the first item, from words, names of items or numbers."""
-    values, missing = table.values(column)
     told = {as_name(word): float(value) for word, value in meanings.items()}
     for word, value in told.items():
         if not 0 <= value <= 1:
             raise ValueError(f"outcomes={{{word!r}: {value}}} is no outcome: it must be between 0 and 1")
-    refuse(missing, f"column {column!r} is missing", "Drop these rows or fill them in.")
-    text = as_text(values)
+    said = table.words(column)
     words = _WORDS | {sides[0]: 1.0, sides[1]: 0.0}
-    distinct, place = _distinct(text)
-    by_word = np.array([told.get(word, words.get(word, _fraction(word))) for word in distinct])[place]
-    settled = np.array([word in told for word in distinct])[place]
-    by_name = np.where(text == items[0], 1.0, np.where(text == items[1], 0.0, np.nan))
+    by_word = np.array([told.get(word, words.get(word, _fraction(word))) for word in said.distinct])[said.place]
+    settled = np.array([word in told for word in said.distinct])[said.place]
+    named = np.array([known.index(word) if word in known else -1 for word in said.distinct])[said.place]
+    by_name = np.where(named == items[0], 1.0, np.where(named == items[1], 0.0, np.nan))
     torn = ~settled & (by_word != by_name) & ~np.isnan(by_word) & ~np.isnan(by_name)
     refuse(
         torn,
@@ -114,14 +119,8 @@ def _outcome(
     )
     won = np.where(np.isnan(by_word), by_name, by_word)
     if np.isnan(won).any():
-        raise ValueError(_not_understood(column, sides, text, np.isnan(won)))
+        raise ValueError(_not_understood(column, sides, said.rows, np.isnan(won)))
     return won
-
-
-def _distinct(text: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Distinct words and every row's place among them."""
-    distinct = list(dict.fromkeys(text.tolist()))
-    return distinct, Vocabulary(tuple(distinct)).encode(text.tolist())
 
 
 def _fraction(word: str) -> float:

@@ -1,13 +1,33 @@
 """One view of every kind of table: named columns of NumPy values, and errors that name the column and the rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import narwhals as nw
 import numpy as np
 
 from scorax.data._validate import refuse, refuse_empty, to_array, to_numbers
 from scorax.data._vocabulary import Vocabulary
+
+
+class Words(NamedTuple):
+    """A column of text as its distinct words, which are few: whatever is done to a word is done once."""
+
+    distinct: list[str]
+    """In no particular order."""
+    place: np.ndarray
+    """Of each row among the distinct words."""
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The word of each row (objects)."""
+        words = np.empty(len(self.distinct), object)
+        words[:] = self.distinct
+        return words[self.place]
+
+    def ids(self, names: Vocabulary) -> np.ndarray:
+        """Ids (int32) of each row's name."""
+        return names.encode(self.distinct)[self.place]
 
 
 class Table:
@@ -129,12 +149,29 @@ class Table:
 
     def text(self, name: str) -> np.ndarray:
         """The column as text; whole numbers are written without a point."""
-        return as_text(self.complete(name))
+        return self.words(name).rows
+
+    def words(self, name: str) -> Words:
+        """The column as text, all of whose values must be there; whole numbers are written without a point."""
+        column = self._columns[name]
+        native = None if isinstance(column, np.ndarray) else column.to_native()
+        if native is not None and column.dtype == nw.String and hasattr(native, "factorize"):
+            place, distinct = native.factorize()  # as pandas does: without a Python object for every row
+            words = distinct.tolist()
+            if place.min() >= 0 and "" not in words:
+                return Words(words, place)
+        values = self.complete(name)
+        if values.dtype == object:
+            raw = values.tolist()
+            position = {word: i for i, word in enumerate(dict.fromkeys(raw))}
+            return Words(list(position), np.fromiter(map(position.__getitem__, raw), np.int64, len(raw)))
+        distinct, place = np.unique(values, return_inverse=True)
+        return Words([as_name(value) for value in distinct.tolist()], place)
 
     def groups(self, name: str) -> np.ndarray:
         """Ids of the distinct values of the column, sorted by name."""
-        text = self.text(name)
-        return encode(text, Vocabulary.of(natural(text)))
+        words = self.words(name)
+        return words.ids(Vocabulary.of(natural(words.distinct)))
 
 
 def _from_array(column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from scorax.data._frame import Table, as_number, encode, natural
-from scorax.data._ragged import appearance, codes
+from scorax.data._frame import Table, as_number, natural
+from scorax.data._ragged import appearance
 from scorax.data._validate import refuse, to_array
 from scorax.data._vocabulary import Vocabulary
 
@@ -69,13 +69,13 @@ def rankings_columns(
 ) -> Columns:
     """Rankings of a long table, one row an item of a ranking."""
     table = Table(frame)
-    labels, text = table.text(table.require(ranking, "ranking")), table.text(table.require(item, "item"))
+    labels, words = table.words(table.require(ranking, "ranking")), table.words(table.require(item, "item"))
     ranks = table.numbers(table.require(rank, "rank"), lower=0.0)
     # In a matrix of ranks 0 is unranked, in a count from 0 the best: say which.
     refuse(ranks == 0, f"column {rank!r} is 0", "Ranks count from 1, the best; leave out the rows of unranked items.")
-    names = Vocabulary.of(natural(text)) if vocabulary is None else vocabulary
-    ids = encode(text, names)
-    first, group = appearance(codes(labels.astype(str)))
+    names = Vocabulary.of(natural(words.distinct)) if vocabulary is None else vocabulary
+    ids = words.ids(names)
+    first, group = appearance(labels.place)
     refuse(_repeated(group, ids), "an item appears twice in a ranking", "A ranking lists an item once.")
     columns: dict[str, Any] = {}
     for role, name in (("weight", weight), ("count", count), ("cluster", cluster)):

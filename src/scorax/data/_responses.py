@@ -10,8 +10,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from scorax.data._base import AbstractRows
 from scorax.data._comparisons import PairCounts
-from scorax.data._frame import Table, encode, natural
-from scorax.data._ragged import appearance, codes
+from scorax.data._frame import Table, natural
+from scorax.data._ragged import appearance
 from scorax.data._rankings import Rankings
 from scorax.data._tie_levels import levels_of_ties
 from scorax.data._validate import (
@@ -145,12 +145,12 @@ class Responses(AbstractRows):
             ((2, 2), Array(3, dtype=int32), ('gpt', 'llama'))
         """
         table = Table(frame)
-        of_sample = table.text(table.find(sample, "sample", ("sample", "item", "question", "task")))
-        of_system = table.text(table.find(system, "system", ("system", "model", "candidate")))
+        of_sample = table.words(table.find(sample, "sample", ("sample", "item", "question", "task")))
+        of_system = table.words(table.find(system, "system", ("system", "model", "candidate")))
         numbers = table.numbers(table.find(score, "score", ("score", "value", "metric")))
-        names = Vocabulary.of(natural(of_system)) if vocabulary is None else vocabulary
-        column = encode(of_system, names)
-        first, row = appearance(codes(of_sample.astype(str)))
+        names = Vocabulary.of(natural(of_system.distinct)) if vocabulary is None else vocabulary
+        column = of_system.ids(names)
+        first, row = appearance(of_sample.place)
         cell = row * len(names) + column
         again = np.ones(len(cell), bool)
         again[np.unique(cell, return_index=True)[1]] = False

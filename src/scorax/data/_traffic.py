@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 from scipy import sparse
 
 from scorax.data._base import AbstractRows
-from scorax.data._frame import Table, encode, natural
+from scorax.data._frame import Table, natural
 from scorax.data._ragged import padded
 from scorax.data._validate import (
     count_rows,
@@ -183,16 +183,16 @@ class Traffic(AbstractRows):
             (('help', 'home', 'shop'), Array([ 3., 10.,  7.], dtype=float32))
         """
         links, places = Table(edges), Table(nodes)
-        text = places.text(places.find(node, "node", ("node", "page", "name")))
+        words = places.words(places.find(node, "node", ("node", "page", "name")))
         counted = [
             places.numbers(places.require(name, role), lower=0.0)
             for name, role in ((visits_in, "visits_in"), (visits_out, "visits_out"))
         ]
-        names = Vocabulary.of(natural(text))
-        row = encode(text, names)
+        names = Vocabulary.of(natural(words.distinct))
+        row = words.ids(names)
         refuse(_repeated(row), "a node appears twice in the table of nodes", "Add up its visits.")
         ends = [
-            encode(links.text(links.find(name, role, usual)), names)
+            links.words(links.find(name, role, usual)).ids(names)
             for name, role, usual in ((source, "source", ("source", "from")), (target, "target", ("target", "to")))
         ]
         favour = links.find_optional(edge_weight, "edge_weight", ("edge_weight",))
