@@ -19,11 +19,11 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 SLOW_EXAMPLES = {
     "choice": """AdjacentComparison DavidsonLuce GeneralizedMallows GlennDavid Mallows PlackettLuceMixture TeamRanking
         bootstrap_interval calibration_table cross_validated_log_loss dynamic_skills fit_plackett_luce_mixture
-        likelihood_ratio_test win_probability_draws""",
-    "inference": """Gibbs LaplaceMetropolis adaptive_tempering laplace_frame numpyro_model posterior_predictive
-        predictive_check responsibilities verdict""",
-    "judges": """GraderGLM HierarchicalDawidSkenePrior ManyFacetRasch OrdinalAnnotator adjust_prevalence label_switching
-        ppi_stratified_mean rogan_gladen_posterior sensitivity""",
+        likelihood_ratio_test win_probability_draws polya_gamma_gibbs""",
+    "inference": """Gibbs LaplaceMetropolis adaptive_tempering compare laplace_frame loo numpyro_model
+        posterior_predictive power_scale_sensitivity predictive_check responsibilities run_state verdict""",
+    "judges": """ClassConditionalDawidSkene GraderGLM HierarchicalDawidSkenePrior ManyFacetRasch OrdinalAnnotator
+        adjust_prevalence label_switching ppi_stratified_mean relabel rogan_gladen_posterior sensitivity""",
 }
 
 

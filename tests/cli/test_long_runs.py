@@ -323,6 +323,7 @@ def drawn(run, at_least):
     raise TimeoutError
 
 
+@pytest.mark.slow
 def test_killed_twice_then_finished(kept, tmp_path, environment):
     """`kill -9` of one command, and again; the third one ends where an undisturbed run does, bit for bit."""
     run = tmp_path / "run.npz"

@@ -75,6 +75,7 @@ def test_the_funnel_is_gone(poor):
         np.testing.assert_allclose(draws.std((0, 1)), sd, rtol=4 * 0.035)
 
 
+@pytest.mark.slow
 def test_the_next_one_compiles_nothing(poor):
     data, prior, _, _, arguments = poor
     other = PartlyCentred(prior.program, {name: c / 2 for name, c in prior.centredness.items()})

@@ -52,6 +52,7 @@ def test_any_number_of_devices(on_one_process):
     assert np.unique(on_one_process["level"][:, 0, 0]).size == 4
 
 
+@pytest.mark.slow
 def test_two_processes(on_one_process, tmp_path):
     out, port = str(tmp_path / "two.npz"), free_port()
     processes = [start(2, out, str(i), port) for i in range(2)]

@@ -65,7 +65,7 @@ def test_a_prior_that_is_a_distribution_makes_a_posterior():
     assert found(MODEL.prior, TWO_GROUPS) is None
 
 
-@pytest.mark.parametrize("method", ["nuts", "laplace"])
+@pytest.mark.parametrize("method", ["laplace", pytest.param("nuts", marks=pytest.mark.slow)])
 def test_an_improper_posterior_is_told(method):
     """The draws are kept, with a warning and a verdict that names the cause first."""
     with pytest.warns(UserWarning, match=r"this posterior is improper.*proper prior.*never met"):

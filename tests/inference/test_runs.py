@@ -127,6 +127,7 @@ def test_the_run_of_something_else_is_refused(tmp_path_factory, change, what):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_kernels_of_another_package_keep_its_version(tmp_path, monkeypatch):
     path, arguments = tmp_path / "run.npz", {**SETTINGS, "num_samples": 10, "method": "mclmc"}
     sample(MODEL, DATA, checkpoint=path, **arguments)
@@ -243,7 +244,7 @@ def test_control_c_is_a_request_for_the_end():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.parametrize("draws", [8, 9, 50, 401])
+@pytest.mark.parametrize("draws", [9, 50, *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 401))])
 def test_the_monitor_says_what_the_diagnostics_say(draws, x64):
     """To rounding: both are the same formulas, in other libraries' order of summation."""
     noise = jax.random.normal(jax.random.key(draws), (4, draws, 5))

@@ -59,15 +59,15 @@ def drawn(prior, key=0):
 
 
 @pytest.mark.parametrize("n_levels", [2, 3])
-def test_deviations_are_shared_as_is_said(n_levels, dtype):
-    model = SimplexJudge.init(4, 3, n_levels, dtype=dtype).per_candidate()
+def test_deviations_are_shared_as_is_said(n_levels, heavy_dtype):
+    model = SimplexJudge.init(4, 3, n_levels, dtype=heavy_dtype).per_candidate()
     own = np.zeros((4, 3), bool)
     own[0, 1] = own[2, 1] = True
     by_stratum = drawn(ConstancyPrior(model, candidate_sd=0.0, stratum=[0, 1, 0, 1])).confusion
     by_family = drawn(ConstancyPrior(model, candidate_sd=0.0, own_family=own)).confusion
     strong = drawn(ConstancyPrior(model, candidate_sd=0.0)).confusion
     random = drawn(ConstancyPrior(model, candidate_sd=0.5)).confusion
-    assert {by_stratum.dtype, by_family.dtype, strong.dtype, random.dtype} == {dtype}
+    assert {by_stratum.dtype, by_family.dtype, strong.dtype, random.dtype} == {heavy_dtype}
     for confusion in (by_stratum, by_family, strong, random):
         np.testing.assert_allclose(confusion.sum(-1), 1, rtol=1e-5)
     np.testing.assert_array_equal(strong[0], strong[3])

@@ -31,10 +31,10 @@ def by_hand(model, data):
     return np.log(values)
 
 
-def test_log_prob_is_the_sum_over_true_levels(dtype, ragged):
-    model = random_model(dtype)
-    expected = jnp.asarray(by_hand(model, ragged), dtype)
-    rtol = 20 * float(jnp.finfo(dtype).eps)
+def test_log_prob_is_the_sum_over_true_levels(heavy_dtype, ragged):
+    model = random_model(heavy_dtype)
+    expected = jnp.asarray(by_hand(model, ragged), heavy_dtype)
+    rtol = 20 * float(jnp.finfo(heavy_dtype).eps)
     chex.assert_trees_all_close(log_prob(model, ragged), expected, rtol=rtol, atol=rtol)
     condensed = model.condense(ragged)
     assert type(condensed) is not Annotations
@@ -53,11 +53,11 @@ def test_sparse_annotations_of_many_judges_are_not_condensed(ragged):
     assert model.condense(ragged) is ragged
 
 
-def test_posterior_of_levels_is_bayes_rule_and_one_hot_at_gold(dtype, ragged):
-    model = random_model(dtype)
+def test_posterior_of_levels_is_bayes_rule_and_one_hot_at_gold(heavy_dtype, ragged):
+    model = random_model(heavy_dtype)
     found = jax.jit(SimplexJudge.label_posterior)(model, ragged)
-    chex.assert_trees_all_close(found.sum(-1), jnp.ones(5, dtype), rtol=1e-5)
-    chex.assert_trees_all_close(found[1], jnp.asarray([0, 0, 1], dtype))
+    chex.assert_trees_all_close(found.sum(-1), jnp.ones(5, heavy_dtype), rtol=1e-5)
+    chex.assert_trees_all_close(found[1], jnp.asarray([0, 0, 1], heavy_dtype))
     chex.assert_trees_all_close(found[3], model.prevalence[0], rtol=1e-5)
     terms = np.asarray(model.prevalence[1] * model.confusion[0, :, 1] * model.confusion[0, :, 1])
     terms = terms * np.asarray(model.confusion[1, :, 2] * model.confusion[2, :, 2])
@@ -108,8 +108,8 @@ def test_marginal_annotations_refuse_gold_labels(ragged):
         marginal_annotations(ragged)
 
 
-def test_aggregated_padded_and_repeated_rows_are_the_same_likelihood(dtype, ragged):
-    model = random_model(dtype)
+def test_aggregated_padded_and_repeated_rows_are_the_same_likelihood(heavy_dtype, ragged):
+    model = random_model(heavy_dtype)
     expected = value_and_grad(model, ragged)
     twice = jax.tree.map(lambda x: jnp.concatenate([x, x]), ragged.reweight(ragged.weight / 2))
     for same in (twice, twice.aggregate(), ragged.pad(8), model.condense(ragged)):

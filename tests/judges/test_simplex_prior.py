@@ -25,14 +25,14 @@ def draw(dtype, n_levels, monotone):
 @pytest.mark.parametrize(
     ("monotone", "n_levels"), [("lowest", 3), ("stochastic", 3), ("proportional", 3), ("diagonal", 3), ("lowest", 2)]
 )
-def test_draws_lie_in_their_support(dtype, n_levels, monotone):
-    model = draw(dtype, n_levels, monotone)
+def test_draws_lie_in_their_support(heavy_dtype, n_levels, monotone):
+    model = draw(heavy_dtype, n_levels, monotone)
     assert leaf_names(model) == ["prevalence", "confusion"]
     for rows in (model.prevalence, model.confusion):
-        assert rows.dtype == dtype
+        assert rows.dtype == heavy_dtype
         assert (rows >= 0).all()
         chex.assert_trees_all_close(
-            rows.sum(-1), jnp.ones(rows.shape[:-1], dtype), atol=8 * float(jnp.finfo(dtype).eps)
+            rows.sum(-1), jnp.ones(rows.shape[:-1], heavy_dtype), atol=8 * float(jnp.finfo(heavy_dtype).eps)
         )
 
 

@@ -66,6 +66,7 @@ def test_weights_and_margins_use_a_little_of_the_strength(correlations):
     assert regular < margin
 
 
+@pytest.mark.slow
 def test_an_ordinal_model_uses_it_best(correlations):
     gain = correlations[:, 3:] - correlations[:, :3]
     # In 100 seeds the gains are .055, .032 and .038, with standard deviations of .035 from study to study.

@@ -77,7 +77,9 @@ def t_statistics(before, after):
     return difference.mean(0) / (difference.std(0, ddof=1) / PAIRS**0.5)
 
 
-@pytest.mark.parametrize("name", ["adjusted_mclmc", "chees", "meads"])
+@pytest.mark.parametrize(
+    "name", ["adjusted_mclmc", *(pytest.param(x, marks=pytest.mark.slow) for x in ("chees", "meads"))]
+)
 def test_no_mean_moves(name):
     before, after, stats = pairs(*SETTINGS[name])
     assert 0.4 < float(stats["accept_prob"].mean()) < 0.95
@@ -110,7 +112,9 @@ def test_proposals_that_forget_their_own_density_move_them(monkeypatch):
     assert np.abs(t_statistics(before, after)).max() > 20
 
 
-@pytest.mark.parametrize("kernel", [NUTS(), HMC(num_steps=3)], ids=["nuts", "hmc"])
+@pytest.mark.parametrize(
+    "kernel", [NUTS(), pytest.param(HMC(num_steps=3), marks=pytest.mark.slow)], ids=["nuts", "hmc"]
+)
 def test_no_mean_moves_by_trajectories(kernel):
     found = {"inverse_mass_matrix": jnp.full(K, WIDTH**2), "step_size": 0.9}
     before, after, stats = pairs(kernel, found)

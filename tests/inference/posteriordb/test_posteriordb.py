@@ -15,7 +15,6 @@ from tests.inference.posteriordb.models import KidScore
 
 pytestmark = pytest.mark.engine
 
-QUICK = ("eight_schools",)
 BY_NAME = {case.name.split("-")[0]: case for case in CASES}
 
 # The funnel of a scale wants short steps; where parameters are of very different widths, or all but determine each
@@ -49,10 +48,8 @@ def assert_equal_to_reference(case: Case, draws: dict[str, jax.Array], *, mean: 
         np.testing.assert_array_less(np.abs(x.std((0, 1)) / spread - 1), sd, name)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [pytest.param(c, id=name, marks=[] if name in QUICK else pytest.mark.slow) for name, c in BY_NAME.items()],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", BY_NAME.values(), ids=BY_NAME)
 def test_nuts(case, x64):
     posterior = draw(case, **CHAINS.get(case.name.split("-")[0], {}))
     draws = posterior.quantities()

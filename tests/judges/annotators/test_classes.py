@@ -89,14 +89,14 @@ def by_hand(model, data):
     return joint
 
 
-def test_likelihood_and_posterior_are_sums_over_what_is_hidden(name, dtype, ragged):
-    model = drawn(name, str(dtype))
+def test_likelihood_and_posterior_are_sums_over_what_is_hidden(name, heavy_dtype, ragged):
+    model = drawn(name, str(heavy_dtype))
     joint = by_hand(model, ragged)
-    rtol = 400 * float(jnp.finfo(dtype).eps)
+    rtol = 400 * float(jnp.finfo(heavy_dtype).eps)
     # Both layouts in one precision are enough: each compiles.
-    for data in (model.condense(ragged), ragged) if dtype == "float64" else (model.condense(ragged),):
+    for data in (model.condense(ragged), ragged) if heavy_dtype == "float64" else (model.condense(ragged),):
         log_prob, posterior, value, gradient = everything(model, data)
-        assert log_prob.dtype == posterior.dtype == dtype
+        assert log_prob.dtype == posterior.dtype == heavy_dtype
         np.testing.assert_allclose(log_prob, np.log(joint.sum(1)), rtol=rtol, atol=rtol)
         np.testing.assert_allclose(posterior, joint / joint.sum(1, keepdims=True), rtol=rtol, atol=rtol)
         np.testing.assert_allclose(value, np.asarray(ragged.weight) @ np.log(joint.sum(1)), rtol=rtol)
