@@ -153,7 +153,9 @@ def test_no_plot(scorax, battles, tmp_path):
 
 
 @pytest.mark.engine
-@pytest.mark.parametrize("method", ["laplace", pytest.param("pathfinder", marks=pytest.mark.slow), "svi"])
+@pytest.mark.parametrize(
+    "method", ["laplace", *(pytest.param(x, marks=pytest.mark.slow) for x in ("pathfinder", "svi"))]
+)
 def test_approximations_keep_their_posterior(scorax, battles, tmp_path, method):
     options = ["--method", method, "--draws", "100", "--format", "json", "--quiet"]
     first = rows(

@@ -147,7 +147,7 @@ def test_a_maximum_at_the_edge_is_flagged_and_has_no_standard_errors():
 
 
 @pytest.mark.parametrize("model", [BradleyTerry, Davidson, RaoKupper])
-@pytest.mark.parametrize("width", ["float32", "float64"])
+@pytest.mark.parametrize("width", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
 def test_no_finite_maximum_is_an_error_or_a_flag_never_a_number(model, width):
     won = Comparisons.from_arrays([0, 0, 1], [1, 2, 2], np.ones(3, width))
     apart = Comparisons.from_arrays([0, 1, 2, 3], [1, 0, 3, 2], np.ones(4, width))

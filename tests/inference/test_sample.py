@@ -38,7 +38,7 @@ def assert_mean_and_sd(draws, mean, sd):
 
 
 @pytest.mark.parametrize("method", ["nuts", "hmc"])
-def test_conjugate_posterior(method, dtype):
+def test_conjugate_posterior(method, heavy_dtype):
     data = some_measurements(0)
     prior = iid_prior(MODEL, {"level": dist.Normal(0.0, 2.0)})
     posterior = sample(MODEL, data, key=jax.random.key(0), method=method, prior=prior, num_samples=1000, **SETTINGS)
@@ -46,7 +46,7 @@ def test_conjugate_posterior(method, dtype):
     assert posterior.stats["accept_prob"].mean() > 0.6
     assert method == "nuts" or (posterior.stats["num_steps"] == 16).all()
     assert posterior.model.level.shape == (2, 1000, 3)
-    assert posterior.model.level.dtype == dtype
+    assert posterior.model.level.dtype == heavy_dtype
     assert_mean_and_sd(posterior.model.level, *normal_posterior(data, 3, 2.0))
     assert not posterior.stats["diverging"].any()
     exact = jax.vmap(jax.vmap(lambda m: m.log_prob(data).sum() + dist.Normal(0, 2).log_prob(m.level).sum()))

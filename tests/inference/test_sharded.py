@@ -8,7 +8,7 @@ import pytest
 from tests.inference.models import CASES
 
 
-@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)], ids=["some models", "all models"])
+@pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.slow)], ids=["some models", "all models"])
 def test_rows_split_over_eight_devices_equal_the_whole(step):
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8",

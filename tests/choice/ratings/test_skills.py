@@ -260,7 +260,10 @@ def error_and_grad(system, state):
 
 @pytest.mark.parametrize(
     ("make", "names"),
-    [(TrueSkill, ("sigma", "beta", "tau", "draw_probability")), (WengLin, ("sigma", "beta", "tau"))],
+    [
+        pytest.param(TrueSkill, ("sigma", "beta", "tau", "draw_probability"), marks=pytest.mark.slow),
+        (WengLin, ("sigma", "beta", "tau")),
+    ],
     ids=["trueskill", "plackett_luce"],
 )
 def test_gradients_are_those_of_finite_differences(make, names, x64):
