@@ -20,12 +20,13 @@ def example(dtype):
 
 def test_both_scans_follow_the_recurrence(dtype, reverse):
     x, decay = example(dtype)
-    total, expected = np.zeros(3), np.zeros((7, 3))
+    start = x[0] - 1
+    total, expected = np.asarray(start, float), np.zeros((7, 3))
     for j in reversed(range(7)) if reverse else range(7):
         total = np.asarray(x[j], float) + np.asarray(decay[j], float) * total
         expected[j] = total
     for scan in (_by_place, _by_tree):
-        np.testing.assert_allclose(scan(x, decay, reverse), expected, rtol=8 * float(jnp.finfo(dtype).eps))
+        np.testing.assert_allclose(scan(x, decay, start, reverse), expected, rtol=8 * float(jnp.finfo(dtype).eps))
 
 
 def test_vmap_equals_a_batch_and_gradients_match(x64, reverse):

@@ -116,11 +116,8 @@ def _suffixes_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -
     """The tangent of a suffix is its first entry's and the next suffix's, in proportion to their shares."""
     (x, rest), (x_dot, rest_dot) = primals, tangents
     total, own, kept = _suffixes(x, rest)
-    # What follows the last entry starts the sum, as an entry of its own.
-    added = jnp.concatenate([own * x_dot, rest_dot[None]])
-    decay = jnp.concatenate([kept, jnp.zeros_like(rest_dot)[None]])
-    each_dot = decayed_sum(added, decay, reverse=True)
-    total_dot, next_dot = each_dot[:-1], each_dot[1:]
+    total_dot = decayed_sum(own * x_dot, kept, start=rest_dot, reverse=True)
+    next_dot = jnp.concatenate([total_dot[1:], rest_dot[None]])
     return (total, own, kept), (total_dot, own * (x_dot - total_dot), kept * (next_dot - total_dot))
 
 

@@ -14,7 +14,7 @@ from scorax.choice._models._ranking_derivatives import ranking_approach, ranking
 from scorax.choice._models._rankings import check_rankings, choice_set, listed, log_rest, refuse_ties
 from scorax.data import Rankings
 from scorax.inference import AbstractModel, AbstractSolver, Newton, parameter
-from scorax.numerics import available_dtype, masked_where, suffix_logsumexp
+from scorax.numerics import available_dtype, masked_where, suffixes
 
 
 def plackett_luce_log_prob(
@@ -45,9 +45,11 @@ def plackett_luce_log_prob(
 
     Source: Plackett (1975), doi:10.2307/2346567; Luce (1959), "Individual Choice Behavior".
     """
-    stage = masked_where(where, strength, 0.0) - suffix_logsumexp(strength, where=where, rest=rest)
-    weighted = stage if stage_weight is None else stage_weight * stage
-    return masked_where(where, weighted, 0.0).sum(-1)
+    # Places first: sums along them run over whole rows.
+    placed, filled = jnp.moveaxis(strength, -1, 0), None if where is None else jnp.moveaxis(where, -1, 0)
+    stage = masked_where(filled, placed, 0.0) - suffixes(placed, where=filled, rest=rest).total
+    weighted = stage if stage_weight is None else jnp.moveaxis(stage_weight, -1, 0) * stage
+    return masked_where(filled, weighted, 0.0).sum(0)
 
 
 class PlackettLuce(AbstractModel[Rankings]):
