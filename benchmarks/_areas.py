@@ -4,6 +4,7 @@ from benchmarks import (  # noqa: F401
     _agreement,
     _choice,
     _cold,
+    _diffusion,
     _import,
     _intervals,
     _judges,

@@ -5,13 +5,42 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scorax.diffusion import EDM, VarianceExploding, VariancePreserving
+from scorax.diffusion import (
+    EDM,
+    CosineVP,
+    LinearInterpolant,
+    OrnsteinUhlenbeck,
+    ScheduledProcess,
+    SubVariancePreserving,
+    VarianceExploding,
+    VariancePreserving,
+)
+
+
+class Fade(eqx.Module):
+    """A learned schedule: a variance-preserving one with a constant rate."""
+
+    rate: jax.Array
+
+    def log_alpha(self, t):
+        return -self.rate.astype(t.dtype) * t
+
+
+def scheduled():
+    fade = Fade(jnp.asarray(3.0, dtype=float))
+    return ScheduledProcess(fade.log_alpha, lambda t: jnp.sqrt(-jnp.expm1(2 * fade.log_alpha(t))))
+
 
 PROCESSES = {
     "vp": lambda: VariancePreserving(),
     "ve": lambda: VarianceExploding(),
     "ve_exact": lambda: VarianceExploding(exact=True),
     "edm": lambda: EDM(),
+    "subvp": lambda: SubVariancePreserving(),
+    "ou": lambda: OrnsteinUhlenbeck(1.5, 0.7),
+    "cosine": lambda: CosineVP(),
+    "linear": lambda: LinearInterpolant(),
+    "scheduled": scheduled,
 }
 TIMES = [0.001, 0.03, 0.4, 0.99]
 
@@ -161,6 +190,7 @@ def test_the_flow_moves_every_normal_quantile_at_its_own_speed(make, x64):
     ("case", "make"),
     [
         (0, lambda: VariancePreserving(0.1, 20.0)),
+        (1, lambda: SubVariancePreserving(0.1, 20.0)),
         (2, lambda: VarianceExploding(0.01, 50.0)),
         (3, lambda: VariancePreserving(0.5, 4.0)),
     ],
@@ -183,23 +213,26 @@ def test_matches_the_reference_coefficients(oracle, case, make, x64):
     for name, value in zip(names, coefficients(x, t), strict=True):
         # The file holds 12 digits of numbers of order 1 to 10, also of those that enter the drifts and cancel there.
         np.testing.assert_allclose(value, expected[name], rtol=2e-11, atol=2e-11, err_msg=name)
-    prior = jax.scipy.stats.norm.logpdf(z, scale=process.prior_scale).sum(-1)
+    prior = jax.vmap(process.prior_log_prob)(z)
     np.testing.assert_allclose(prior, expected["prior_logp"], rtol=2e-11)
 
 
 def test_the_prior_has_the_scale_of_the_last_time(make, dtype):
     process = make()
     last = process.sigma_max if isinstance(process, EDM) else jnp.asarray(1.0, dtype)
+    if isinstance(process, OrnsteinUhlenbeck):
+        last = jnp.asarray(20.0, dtype)  # it has no last time
     sample = jax.jit(lambda key: process.prior_sample((10_000, 2), key=key, dtype=dtype))(jax.random.key(2))
     assert sample.dtype == dtype
-    # VP(0.1, 20) ends 2e-5 short of its limit. The standard error of the second is 0.5 %.
-    np.testing.assert_allclose(process.prior_scale, process.sigma(last), rtol=3e-5)
+    # VP(0.1, 20) ends 2e-5 short of its limit, subVP 4.3e-5. The standard error of the second is 0.5 %.
+    np.testing.assert_allclose(process.prior_scale, process.sigma(last), rtol=5e-5)
     np.testing.assert_allclose(sample.std(), process.prior_scale, rtol=0.025)
 
 
 def test_parameters_are_leaves_with_gradients(make, x64):
     process = make()
-    assert len(jax.tree.leaves(eqx.filter(process, eqx.is_inexact_array))) == 2
+    leaves = {CosineVP: 1, LinearInterpolant: 0, ScheduledProcess: 1}.get(type(process), 2)
+    assert len(jax.tree.leaves(eqx.filter(process, eqx.is_inexact_array))) == leaves
     gradient = eqx.filter_jit(eqx.filter_grad(lambda p, t: p.log_snr(t).sum() + p.diffusion2(t).sum()))
     chex.assert_tree_all_finite(gradient(process, jnp.asarray(TIMES)))
 
@@ -223,6 +256,38 @@ def test_times_of_any_shape_and_of_another_width(make, x64):
     assert {leaf.dtype for leaf in jax.tree.leaves(mixed)} == {x.dtype}
 
 
+def test_small_noise_of_all_closed_forms_is_exact_in_single_precision(make):
+    t = jnp.asarray([1e-5, 1e-3])
+    with jax.enable_x64(True):
+        exact = make().sigma(t.astype(jnp.float64))
+    # The level goes through a few rounded factors; naive differences of one would be percents off.
+    np.testing.assert_allclose(make().sigma(t), exact, rtol=2e-6)
+
+
+def test_a_user_schedule_is_the_closed_form_it_writes_out(x64):
+    closed, fade = VariancePreserving(2.0, 2.0), Fade(jnp.asarray(1.0))
+    user = ScheduledProcess(fade.log_alpha, lambda t: jnp.sqrt(-jnp.expm1(-2 * t)))
+    t = jnp.asarray(TIMES)
+    for name in ("alpha", "sigma", "drift_rate", "diffusion2", "log_snr"):
+        np.testing.assert_allclose(getattr(user, name)(t), getattr(closed, name)(t), rtol=1e-12, err_msg=name)
+
+    def time(rate, log_snr):
+        curve = lambda t: -rate * t  # noqa: E731
+        return ScheduledProcess(curve, lambda t: jnp.sqrt(-jnp.expm1(2 * curve(t)))).inverse_log_snr(log_snr)
+
+    # rate t is a function of the log-SNR: dt/drate = -t / rate; and dt/dlambda = -2 sigma² / g².
+    at = closed.log_snr(jnp.asarray(0.4))
+    by_rate, by_level = jax.jit(jax.grad(time, (0, 1)))(jnp.asarray(1.0), at)
+    np.testing.assert_allclose(by_rate, -0.4, rtol=1e-10)
+    sigma, diffusion2 = closed.sigma(jnp.asarray(0.4)), closed.diffusion2(jnp.asarray(0.4))
+    np.testing.assert_allclose(by_level, -2 * sigma**2 / diffusion2, rtol=1e-10)
+
+
+def test_a_level_outside_a_user_schedule_is_at_its_nearer_end():
+    process = scheduled()
+    np.testing.assert_array_equal(process.inverse_log_snr(jnp.asarray([-10.0, jnp.inf])), [1.0, 0.0])
+
+
 def test_a_negative_noise_level_is_nan():
     assert jnp.isnan(EDM().sigma(jnp.asarray([-1.0]))).all()
     assert jnp.isnan(VariancePreserving().sigma(jnp.asarray([-0.1]))).all()
@@ -237,6 +302,10 @@ def test_a_negative_noise_level_is_nan():
         (lambda: VarianceExploding(50.0, 50.0), "sigma_max must be larger than sigma_min"),
         (lambda: EDM(0.1, float("inf")), "sigma_max must be a positive"),
         (lambda: EDM(1.0, 0.5), "sigma_max must be larger than sigma_min"),
+        (lambda: SubVariancePreserving(0.1, -1.0), "beta_max must be a positive"),
+        (lambda: OrnsteinUhlenbeck(0.0), "rate must be a positive"),
+        (lambda: CosineVP(0.0), "offset must be a positive"),
+        (lambda: ScheduledProcess(lambda t: -t, jnp.sqrt, 1.0, 1.0), "t1 must be later than t0, not t0=1.0"),
     ],
 )
 def test_bad_parameters_are_refused(make_bad, message):

@@ -13,6 +13,7 @@ from scorax.score_matching import (
     denoising_score_matching_loss,
     explicit_score_matching_loss,
     implicit_score_matching_loss,
+    noise_conditional_score_matching_loss,
 )
 
 KEY = jax.random.key(0)
@@ -59,6 +60,12 @@ def test_the_weightings_are_the_formula(make, dtype):
             "likelihood": process.diffusion2(t),
             # EDM weights the error of the denoised sample, which is sigma²/alpha times that of the score.
             "edm": Preconditioned(score).weight(sigma / alpha) * (sigma**2 / alpha) ** 2,
+            # The error of the denoised sample has the weight min(SNR, 5); that of the EDM network the soft one.
+            "min_snr": jnp.minimum((alpha / sigma) ** 2, 5) * (sigma**2 / alpha) ** 2,
+            "soft_min_snr": (0.5 * sigma / alpha) ** 2
+            / ((sigma / alpha) ** 2 + 0.25) ** 2
+            / Preconditioned(score).factors(sigma / alpha)[1] ** 2
+            * (sigma**2 / alpha) ** 2,
             (lambda t: 1 + t): 1 + t,
         }
         values = [denoising_score_matching_loss(score, process, x0, t, noise=noise, weighting=name) for name in weights]
@@ -246,6 +253,53 @@ def test_any_process_that_noises_will_do():
         denoising_score_matching_loss(linear(2, jnp.float32), process, x0, t, key=KEY, weighting="likelihood")
 
 
+LADDER = jnp.geomspace(2.0, 0.1, 5)
+
+
+def test_the_noise_conditional_loss_takes_each_level_alike(x64):
+    # Data at the origin and the score -x c / sigma²: the loss is (1 - c)² |e|² / 2 at every level; the level that a row
+    # took shows in what the score was called with.
+    x0, n = jnp.zeros((4000, 2)), 4000
+    levels = LADDER.astype(jnp.float64)
+    run = jax.jit(lambda score: noise_conditional_score_matching_loss(score, x0, levels, key=KEY), static_argnums=0)
+    rows = run(lambda x, sigma: -0.5 * x / sigma**2)
+    np.testing.assert_allclose(rows.mean(), 0.25, atol=5 * 0.25 / n**0.5)
+    # With the score e'(1/sigma²) it is |sigma^-1 + e|²/2 summed: rows tell levels by their mean of 1/sigma².
+    shifted = run(lambda x, sigma: jnp.full(2, 1.0) / sigma**2)
+    np.testing.assert_allclose(shifted.mean(), 1 + (1 / levels**2).mean(), atol=5 * float(shifted.std()) / n**0.5)
+
+
+def test_the_noise_conditional_loss_is_the_denoising_loss_of_its_level(heavy_dtype):
+    dtype = heavy_dtype
+    # One level: EDM at that time, with the noise that the row drew.
+    score, (x0, _) = linear(3, dtype), batch(4, 3, dtype)
+    level = jnp.asarray([0.7], dtype)
+    keys = jax.vmap(lambda i: jax.random.split(jax.random.fold_in(KEY, i))[1])(jnp.arange(4))
+    noise = jax.vmap(lambda key: jax.random.normal(key, (3,), dtype))(keys)
+    value = jax.jit(lambda x0: noise_conditional_score_matching_loss(score, x0, level, key=KEY))(x0)
+    np.testing.assert_allclose(value, loss(score, EDM(), x0, jnp.full(4, 0.7, dtype), noise=noise), **close(dtype))
+
+
+def test_the_noise_conditional_loss_is_masked_and_chunked():
+    score, (x0, _) = linear(3, jnp.float32), batch(6, 3)
+    where = jnp.asarray([[True, True, False]])
+
+    @eqx.filter_jit
+    def rows(score, x0, offset):
+        value, pull = eqx.filter_vjp(
+            lambda score: noise_conditional_score_matching_loss(score, x0, LADDER, key=KEY, where=where, offset=offset),
+            score,
+        )
+        return value, pull(jnp.ones_like(value))[0]
+
+    whole, gradient = rows(score, x0.at[:, 2].set(jnp.nan), jnp.asarray(0, jnp.int32))
+    chex.assert_tree_all_finite((whole, gradient))
+    np.testing.assert_array_equal(gradient.matrix[2], 0)
+    np.testing.assert_array_equal(gradient.matrix[:, 2], 0)
+    later, _ = rows(score, jnp.roll(x0, -2, axis=0), jnp.asarray(2, jnp.int32))
+    np.testing.assert_allclose(later[:4], whole[2:], rtol=1e-5)
+
+
 def test_events_of_any_shape(dtype):
     process, t = EDM(), jnp.ones(4, dtype)
     for event in ((), (2, 3)):
@@ -259,9 +313,11 @@ def test_bad_input_is_refused():
     x0, t = batch(4, 2)
     with pytest.raises(ValueError, match="the loss draws noise: pass key=, or the noise itself"):
         denoising_score_matching_loss(linear(2, jnp.float32), process, x0, t)
-    with pytest.raises(ValueError, match="unknown weighting 'snr': expected 'std', 'uniform', 'edm', 'likelihood'"):
+    with pytest.raises(ValueError, match="unknown weighting 'snr': expected 'std', 'uniform', 'edm', 'min_snr'"):
         denoising_score_matching_loss(linear(2, jnp.float32), process, x0, t, key=KEY, weighting="snr")
     with pytest.raises(ValueError, match=r"the score of a sample of shape \(2,\) has shape \(\)"):
         denoising_score_matching_loss(lambda x, t: x.sum(), process, x0, t, key=KEY)
+    with pytest.raises(ValueError, match="there are no noise levels"):
+        noise_conditional_score_matching_loss(linear(2, jnp.float32), x0, t[:0], key=KEY)
     with pytest.raises(ValueError, match="the data have no rows"):
         denoising_score_matching_loss(linear(2, jnp.float32), process, x0[:0], t[:0], key=KEY)

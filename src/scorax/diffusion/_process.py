@@ -93,6 +93,10 @@ class AbstractProcess(eqx.Module):
         noise = jax.random.normal(key, shape, dtype)
         return self.prior_scale.astype(noise.dtype) * noise
 
+    def prior_log_prob(self, x: Float[Array, "*event"]) -> Float[Array, ""]:
+        """Natural log of the density of one sample of the noise from which sampling starts."""
+        return jax.scipy.stats.norm.logpdf(x, scale=self.prior_scale.astype(x.dtype)).sum()
+
     def reverse(self, score: Score) -> "ReverseSDE":
         """The equation of the process backwards in time, for a score function `score(x, t)`."""
         return ReverseSDE(score, self)

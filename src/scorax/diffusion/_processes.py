@@ -61,8 +61,11 @@ class VariancePreserving(AbstractProcess):
 
     def inverse_log_snr(self, log_snr: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """The time at which `log_snr` has this value."""
-        beta_min, rise = self._rates(log_snr)
-        fade = 0.5 * jax.nn.softplus(-2 * log_snr)  # -log alpha
+        return self.time_of_fade(0.5 * jax.nn.softplus(-2 * log_snr))
+
+    def time_of_fade(self, fade: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        """The time at which `-log_alpha` has this value."""
+        beta_min, rise = self._rates(fade)
         return 4 * fade / (beta_min + jnp.sqrt(beta_min**2 + 4 * rise * fade))
 
     @property

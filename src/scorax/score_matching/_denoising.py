@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from scorax.numerics import masked_where
-from scorax.score_matching._score import Score, masked_score, row_keys, spread_mask
+from scorax.numerics import masked_where, row_keys, spread_mask
+from scorax.score_matching._score import Score, masked_score
 
 
 @runtime_checkable
@@ -72,6 +72,10 @@ def denoising_score_matching_loss(
             "likelihood", g², a bound on the log-likelihood;
             "uniform", 1;
             "edm", `(1 + 4 (sigma / alpha)²) sigma²`, that of EDM on data of standard deviation 0.5;
+            "min_snr", `min(1, 5 (sigma / alpha)²) sigma²`: the error of the denoised sample has the weight
+            `min(SNR, 5)`, with `SNR = (alpha / sigma)²`;
+            "soft_min_snr", `sigma² / (sigma² + alpha² / 4) sigma²`: the smooth form of the same for a cap of 4, which
+            is `(0.5 u)² / (u² + 0.25)²` on the error of an EDM network at `u = sigma / alpha`;
             or a function of one time, which should be zero or positive.
         where: Entries that take part, of the shape of `x0` or one that broadcasts to it. The others may hold anything;
             the score sees zeros there.
@@ -91,7 +95,8 @@ def denoising_score_matching_loss(
         Array([0., 0.], dtype=float32)
 
     Source: Vincent (2011), doi:10.1162/NECO_a_00142; Song, Durkan, Murray and Ermon (2021), arXiv:2101.09258
-    ("likelihood"); Karras, Aittala, Aila and Laine (2022), arXiv:2206.00364 ("edm").
+    ("likelihood"); Karras, Aittala, Aila and Laine (2022), arXiv:2206.00364 ("edm"); Hang, Gu, Li and others (2023),
+    arXiv:2303.09556 ("min_snr"); Crowson, Baumann, Birch and others (2024), arXiv:2401.11605 ("soft_min_snr").
     """
     if key is None and noise is None:
         raise ValueError("the loss draws noise: pass key=, or the noise itself.")
@@ -110,6 +115,59 @@ def denoising_score_matching_loss(
     return jax.vmap(example)(x0, t.astype(x0.dtype), spread_mask(where, x0), draws)
 
 
+def noise_conditional_score_matching_loss(
+    score: Score,
+    x0: Float[Array, "n *event"],
+    levels: Float[Array, " l"],
+    *,
+    key: PRNGKeyArray,
+    where: Bool[Array, "..."] | None = None,
+    offset: int | Int[Array, ""] = 0,
+) -> Float[Array, " n"]:
+    r"""Denoising score matching over a ladder of noise levels, `|sigma score(x0 + sigma e, sigma) + e|² / 2`.
+
+    Each example draws one of the levels and fresh noise, so that the cost is that of one evaluation, and every level
+    is trained alike in expectation: the error of the score has the weight sigma².
+
+    Args:
+        score: `score(x, sigma)`, a gradient of a log-density, on one noised sample and its noise level.
+        x0: Clean samples.
+        levels: Standard deviations of the noise, positive, at least one: commonly `jnp.geomspace(50.0, 0.01, 232)`.
+            They are cast to the dtype of `x0`.
+        key: Random key. Row `i` draws its level and its noise with `fold_in(key, offset + i)`.
+        where: Entries that take part, of the shape of `x0` or one that broadcasts to it. The others may hold anything;
+            the score sees zeros there.
+        offset: Place of the first row in the whole batch, so that chunks draw what the whole would.
+
+    Returns:
+        One loss for each example, in [0, inf).
+
+    Raises:
+        ValueError: There are no rows or no levels, or the score changes the shape of its sample.
+
+    Example:
+        >>> exact = lambda x, sigma: -x / sigma**2  # all data at the origin
+        >>> noise_conditional_score_matching_loss(
+        ...     exact, jnp.zeros((2, 3)), jnp.array([4.0, 1.0]), key=jax.random.key(0)
+        ... )
+        Array([0., 0.], dtype=float32)
+
+    Source: Song and Ermon (2019), arXiv:1907.05600; Song and Ermon (2020), arXiv:2006.09011.
+    """
+    if levels.shape[0] == 0:
+        raise ValueError("there are no noise levels: pass at least one standard deviation.")
+
+    def example(x0, where, key):
+        level_key, noise_key = jax.random.split(key)
+        sigma = jax.random.choice(level_key, levels).astype(x0.dtype)
+        noise = masked_where(where, jax.random.normal(noise_key, x0.shape, x0.dtype), 0.0)
+        x = masked_where(where, x0, 0.0) + sigma * noise
+        error = sigma * masked_score(score, where, sigma)(x) + noise
+        return 0.5 * jnp.vdot(error, error)
+
+    return jax.vmap(example)(x0, spread_mask(where, x0), row_keys(key, x0.shape[0], offset))
+
+
 def _noise_weight(process: NoiseProcess, weighting: str | Weight) -> Weight:
     """The weight of the squared error of the noise, `w / sigma²`."""
     if callable(weighting):
@@ -122,6 +180,8 @@ def _noise_weight(process: NoiseProcess, weighting: str | Weight) -> Weight:
         "std": jnp.ones_like,
         "uniform": lambda t: 1 / process.sigma(t) ** 2,
         "edm": lambda t: 1 + 4 * (process.sigma(t) / process.alpha(t)) ** 2,
+        "min_snr": lambda t: jnp.minimum(5 * (process.sigma(t) / process.alpha(t)) ** 2, 1.0),
+        "soft_min_snr": lambda t: process.sigma(t) ** 2 / (process.sigma(t) ** 2 + process.alpha(t) ** 2 / 4),
     }
     if weighting not in weights:
         known = ", ".join(map(repr, (*weights, "likelihood")))

@@ -4,15 +4,15 @@ A score is a gradient of a log-density in `x`. The losses take one that is a fun
 the Fisher divergence per example: the three differ by a constant in expectation. For a noise level, close over it.
 """
 
-from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from scorax.score_matching._score import Score, masked_score, row_keys, spread_mask
-
-Probe = Callable[[PRNGKeyArray, tuple[int, ...], jnp.dtype], Float[Array, "..."]]
+from scorax.numerics import Probe, map_in_turn, row_keys, spread_mask
+from scorax.score_matching._operators import dot_rows, linearise_rows, probe_rows, rows_divergence
+from scorax.score_matching._score import Score, masked_score
 
 
 def explicit_score_matching_loss(
@@ -46,25 +46,37 @@ def explicit_score_matching_loss(
 
 
 def implicit_score_matching_loss(
-    score: Score, x: Float[Array, "n *event"], *, where: Bool[Array, "..."] | None = None
+    score: Score,
+    x: Float[Array, "n *event"],
+    *,
+    method: str = "exact",
+    n_probes: int = 1,
+    key: PRNGKeyArray | None = None,
+    where: Bool[Array, "..."] | None = None,
+    offset: int | Int[Array, ""] = 0,
 ) -> Float[Array, " n"]:
     r"""Hyvärinen's loss, `div score(x) + |score(x)|² / 2`, which needs samples only.
 
-    Its expectation is that of the explicit loss less a constant. The divergence is exact, by one derivative for each
-    entry of one linearised evaluation: the cost of `1 + d` regression steps. See `sliced_score_matching_loss` for
-    many entries.
+    Its expectation is that of the explicit loss less a constant. By default the divergence is exact, by one derivative
+    for each entry of one linearised evaluation: the cost of `1 + d` regression steps. For many entries see `method`,
+    and `sliced_score_matching_loss`, which "hutchinson" equals.
 
     Args:
         score: The score to fit, on one sample. It must be differentiable.
         x: Samples.
+        method: How the divergence is computed: "exact", "hutchinson", "hutchpp" or "xtrace", see `divergence`.
+        n_probes: Products of the Jacobian for each sample, for the methods that draw.
+        key: Random key, for these. Row `i` draws with `fold_in(key, offset + i)`.
         where: Entries that take part, of the shape of `x` or one that broadcasts to it. The others may hold anything,
             and no derivative is taken in them.
+        offset: Place of the first row in the whole batch, so that chunks draw what the whole would.
 
     Returns:
         One loss for each example, any real number.
 
     Raises:
-        ValueError: There are no rows, or the score changes the shape of its sample.
+        ValueError: There are no rows, the score changes the shape of its sample, the method is unknown, or it needs a
+            key or other probes.
 
     Example:
         >>> data = jnp.array([[-1.0], [0.0], [2.0]])
@@ -74,16 +86,11 @@ def implicit_score_matching_loss(
     Source: Hyvärinen (2005), JMLR 6:695-709, equation 4.
     """
 
-    def example(x, where):
-        value, derivative = jax.linearize(masked_score(score, where), x)
-
-        def diagonal(entry):
-            basis = (jnp.arange(x.size) == entry).astype(x.dtype).reshape(x.shape)
-            return jnp.vdot(basis, derivative(basis))
-
-        return _sum(diagonal, jnp.arange(x.size), x.dtype) + 0.5 * jnp.vdot(value, value)
-
-    return jax.vmap(example)(x, spread_mask(where, x))
+    where = spread_mask(where, x)
+    keys = None if key is None else row_keys(key, x.shape[0], offset)
+    field = partial(masked_score, score)
+    value, trace = rows_divergence(field, x, where, method=method, keys=keys, n_probes=n_probes)
+    return trace + 0.5 * dot_rows(value, value)
 
 
 def sliced_score_matching_loss(
@@ -126,41 +133,11 @@ def sliced_score_matching_loss(
 
     Source: Song, Garg, Shi and Ermon (2019), arXiv:1905.07088, equations 7 and 8.
     """
-    if n_probes < 1:
-        raise ValueError(f"n_probes must be at least 1, not {n_probes}.")
-    if isinstance(probe, str) and probe not in _PROBES:
-        raise ValueError(f"unknown probe {probe!r}: expected one of {', '.join(map(repr, _PROBES))} or a function.")
-    draw = _PROBES[probe] if isinstance(probe, str) else probe
+    value, derivative = linearise_rows(partial(masked_score, score), x, spread_mask(where, x))
 
-    def example(x, where, key):
-        value, derivative = jax.linearize(masked_score(score, where), x)
+    def slope(directions):
+        curvature = dot_rows(directions, derivative(directions))
+        return curvature if variance_reduced else curvature + 0.5 * dot_rows(directions, value) ** 2
 
-        def slope(direction):
-            curvature = jnp.vdot(direction, derivative(direction))
-            return curvature if variance_reduced else curvature + 0.5 * jnp.vdot(direction, value) ** 2
-
-        mean = _sum(slope, draw(key, (n_probes, *x.shape), x.dtype), x.dtype) / n_probes
-        return mean + 0.5 * jnp.vdot(value, value) if variance_reduced else mean
-
-    return jax.vmap(example)(x, spread_mask(where, x), row_keys(key, x.shape[0], offset))
-
-
-def _sum(term: Callable[[Array], Float[Array, ""]], over: Array, dtype: jnp.dtype) -> Float[Array, ""]:
-    """Sum of terms, one at a time: a `vmap` within the vmapped example would make its matrix products slow ones."""
-    zero = jnp.zeros((), dtype)
-    if len(over) <= 8:  # unrolled while the program stays short
-        return sum((term(item) for item in over), zero)
-    return jax.lax.scan(lambda total, item: (total + term(item), None), zero, over)[0]
-
-
-def _sphere(key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype) -> Float[Array, "..."]:
-    direction = jax.random.normal(key, shape, dtype).reshape(shape[0], -1)
-    length = jnp.linalg.norm(direction, axis=1, keepdims=True)
-    return (direction / length * direction.shape[1] ** 0.5).reshape(shape)
-
-
-_PROBES: dict[str, Probe] = {
-    "rademacher": jax.random.rademacher,
-    "gaussian": jax.random.normal,
-    "sphere": _sphere,
-}
+    mean = map_in_turn(slope, probe_rows(probe, row_keys(key, x.shape[0], offset), n_probes, x)).mean(0)
+    return mean + 0.5 * dot_rows(value, value) if variance_reduced else mean
