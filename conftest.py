@@ -20,6 +20,7 @@ SLOW_EXAMPLES = {
     "choice": """AdjacentComparison DavidsonLuce GeneralizedMallows GlennDavid Mallows PlackettLuceMixture TeamRanking
         bootstrap_interval calibration_table cross_validated_log_loss dynamic_skills fit_plackett_luce_mixture
         likelihood_ratio_test win_probability_draws polya_gamma_gibbs""",
+    "diffusion": "DiffusionModel diffusion_elbo dpm_solver_pp_2m unipc",
     "inference": """Gibbs LaplaceMetropolis adaptive_tempering compare laplace_frame loo numpyro_model
         posterior_predictive power_scale_sensitivity predictive_check responsibilities run_state verdict""",
     "judges": """ClassConditionalDawidSkene GraderGLM HierarchicalDawidSkenePrior ManyFacetRasch OrdinalAnnotator

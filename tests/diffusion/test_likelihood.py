@@ -87,6 +87,7 @@ def test_normal_data_have_their_density(dtype):
     np.testing.assert_allclose(found, expected, atol=2e-4 if dtype == jnp.float32 else 2e-5)
 
 
+@pytest.mark.slow
 def test_probes_are_unbiased_with_a_variance_that_falls_as_their_number(x64):
     process, x = VariancePreserving(), jnp.broadcast_to(jnp.asarray([1.0, 0.5]), (300, 2))
     run = functools.partial(probability_flow_log_prob, score_of(process), process, t0=1e-3, rtol=1e-4, atol=1e-4)

@@ -77,7 +77,9 @@ def quadrature(f, n=400, end=40.0):
     return (end / 2) * jnp.asarray(weights) @ f(jnp.asarray((nodes + 1) * end / 2)[:, None])
 
 
-@pytest.mark.parametrize("name", ["square", "linear", "saturating"])
+@pytest.mark.parametrize(
+    "name", ["square", *(pytest.param(x, marks=pytest.mark.slow) for x in ("linear", "saturating"))]
+)
 def test_the_excess_is_the_weighted_squared_error(name, x64):
     # For the gamma(3, 2) density, by quadrature: loss - constant = E h (s - s_true)² / 2 for any s.
     weight = {"square": jnp.square, "linear": lambda x: x, "saturating": lambda x: x**2 / (1 + x**2)}[name]
