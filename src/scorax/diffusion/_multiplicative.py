@@ -1,7 +1,6 @@
 """Diffusion by multiplication: positive data under geometric Brownian motion, and scores relative to the data."""
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -161,7 +160,7 @@ def multiplicative_denoising_loss(
         else:
             e = masked_where(where, draw, 0.0)
             x = process.noised(x0, t, e)
-        relative = _masked_relative(score, where, t)(x)
+        relative = masked_score(score, where, t, fill=1.0)(x)
         error = masked_where(where, process.log_std(t).astype(x.dtype) * (relative + 1) + e, 0.0)
         return 0.5 * jnp.vdot(error, error)
 
@@ -199,7 +198,7 @@ def multiplicative_implicit_loss(
     mask = spread_mask(where, x)
 
     def example(x, where):
-        value, derivative = jax.linearize(_masked_relative(score, where), x)
+        value, derivative = jax.linearize(masked_score(score, where, fill=1.0), x)
 
         def diagonal(entry):
             scaled = jnp.where(jnp.arange(x.size) == entry, x.reshape(-1), jnp.zeros(x.size, x.dtype))
@@ -305,17 +304,6 @@ def _change(
     if method == "flow" or key is None:
         return growth
     return growth + at.spread * jax.random.normal(jax.random.fold_in(key, index), x.shape, x.dtype)
-
-
-def _masked_relative(
-    score: Score, where: Bool[Array, "*event"] | None, *t: Float[Array, ""]
-) -> Callable[[Float[Array, "*event"]], Float[Array, "*event"]]:
-    """The relative score, which sees ones at excluded entries, and is zero there."""
-
-    def relative(x: Float[Array, "*event"]) -> Float[Array, "*event"]:
-        return masked_where(where, masked_score(score, None, *t)(masked_where(where, x, 1.0)), 0.0)
-
-    return relative
 
 
 def _positive(x: Float[Array, "n *event"]) -> Float[Array, "n *event"]:
