@@ -11,11 +11,19 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from benchmarks._row import Case, Peer, row
 from benchmarks._score_matching import BATCH, DIMENSIONS, SIZE, WEIGHTS, Network, bare, data
-from scorax.diffusion import VariancePreserving, dpm_solver_pp_2m, log_snr_grid, probability_flow_log_prob
-from scorax.score_matching import divergence
+from scorax.diffusion import (
+    EDM,
+    EmpiricalScore,
+    VariancePreserving,
+    dpm_solver_pp_2m,
+    log_snr_grid,
+    probability_flow_log_prob,
+)
+from scorax.score_matching import divergence, kernel_stein_discrepancy
 
 MOST, FEW = 64, 16
 
@@ -112,3 +120,40 @@ def _few() -> Case:
 @row("dpm_solver_pp_2m", f"{MOST} of {MOST} steps, batch {BATCH}, {SIZE}")
 def _many() -> Case:
     return _sample(MOST)
+
+
+@row("empirical_score", "20 000 samples of 256 entries, 512 queries, f32")
+def _empirical() -> Case:
+    process, t = EDM(), jnp.asarray(1.0)
+    generator = np.random.default_rng(0)
+    samples = generator.normal(size=(20_000, 256)).astype(np.float32)
+    queries = (samples[:512] + generator.normal(size=(512, 256))).astype(np.float32)
+    model, x, y = EmpiricalScore(jnp.asarray(samples), process), jnp.asarray(queries), jnp.asarray(samples)
+    program = eqx.filter_jit(lambda model, x, t: jax.vmap(model, (0, None))(x, t))
+
+    @jax.jit
+    def at_once(x: jax.Array, y: jax.Array) -> jax.Array:
+        exponent = x @ y.T - 0.5 * (y**2).sum(1)[None]
+        return jax.nn.softmax(exponent) @ y - x
+
+    def error(score: Any) -> float:
+        a, b = queries[:64].astype(np.float64), samples.astype(np.float64)
+        exponent = a @ b.T - 0.5 * (b**2).sum(1)
+        weight = np.exp(exponent - exponent.max(1, keepdims=True))
+        return float(np.abs(weight @ b / weight.sum(1, keepdims=True) - a - np.asarray(score)[:64]).max())
+
+    return Case(
+        lambda: program(model, x, t),
+        flops=4 * samples.size * len(queries),
+        error=error,
+        peers=[Peer("all weights at once", lambda: at_once(x, y), error)],
+        goals={"slower_than": 1.25},
+    )
+
+
+@row("kernel_stein_discrepancy", "4096 samples of 64 entries, f32")
+def _stein() -> Case:
+    x = jax.random.normal(jax.random.key(0), (4096, 64))
+    program = jax.jit(lambda x: kernel_stein_discrepancy(x, jnp.negative))
+    # Three products for each pair of blocks, and of the pairs one half.
+    return Case(lambda: program(x), flops=3 * x.shape[0] ** 2 * x.shape[1])
