@@ -21,6 +21,7 @@ from scorax.choice import (
     PlackettLuce,
     RaoKupper,
     Thurstone,
+    UnequalThurstone,
 )
 from scorax.data import Annotations, Choices, Comparisons, Rankings
 from scorax.inference import supports
@@ -77,6 +78,11 @@ def pairs(*, covariates: bool = False) -> Callable[[Any], Comparisons]:
 def rename_pairs(model: Any, data: Comparisons, new: np.ndarray) -> tuple[Any, Comparisons]:
     renamed = dataclasses.replace(data, a=jnp.asarray(new, jnp.int32)[data.a], b=jnp.asarray(new, jnp.int32)[data.b])
     return dataclasses.replace(model, strength=model.strength[np.argsort(new)]), renamed
+
+
+def rename_noisy(model: Any, data: Comparisons, new: np.ndarray) -> tuple[Any, Comparisons]:
+    model, data = rename_pairs(model, data, new)
+    return dataclasses.replace(model, log_noise=model.log_noise[np.argsort(new)]), data
 
 
 ORDERS = np.stack([RNG.permutation(K)[:4] for _ in range(12)])
@@ -177,6 +183,7 @@ CASES = [
     Case("PlackettLuce of tops", lambda dtype: PlackettLuce.init(K, dtype=dtype), rankings(top=True), rename_rankings),
     Case("PlackettLuce", lambda dtype: PlackettLuce.init(K, dtype=dtype), rankings(top=False), rename_rankings),
     Case("Thurstone", lambda dtype: Thurstone.init(K, dtype=dtype), pairs(), rename_pairs),
+    Case("UnequalThurstone", lambda dtype: UnequalThurstone.init(K, dtype=dtype), pairs(), rename_noisy, 0.5, 8_000),
     Case(
         "Thurstone with Cauchy noise, order and features",
         lambda dtype: Thurstone.init(K, link="cauchit", order_effect=True, n_features=2, dtype=dtype),

@@ -271,6 +271,7 @@ def test_bootstrap_spread_is_close_to_the_standard_error(recovered, x64):
 @pytest.mark.parametrize("of_items", [case for case in [*CASES, *UPPER] if case.permute], ids=str)
 def test_ids_out_of_range_are_refused(of_items, x64):
     whole = of_items.template(F64)
-    small = dataclasses.replace(whole, strength=whole.strength[:3])
+    of_each_item = [name for name in ("strength", "log_noise") if hasattr(whole, name)]
+    small = dataclasses.replace(whole, **{name: getattr(whole, name)[:3] for name in of_each_item})
     with pytest.raises(ValueError, match="3"):
         fit(small, of_items.design(F64))

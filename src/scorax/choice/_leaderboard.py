@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from scorax.choice._estimators import GaussianPosterior
-from scorax.choice._models import GlennDavid, PlackettLuceMixture, Structured, Thurstone
+from scorax.choice._models import GlennDavid, PlackettLuceMixture, Structured, Thurstone, UnequalThurstone
 from scorax.choice._strengths import StrengthAtFeatures, has_draws, normal_draws, strength_draws, strength_of, strengths
 from scorax.choice._uncertainty import FirthFit
 from scorax.data import Choices, Comparisons, Matches, PairCounts, Rankings, WithItemFeatures
@@ -242,7 +242,7 @@ def _(model: Thurstone) -> float:
 
 
 @ten_to_one.register
-def _(model: GlennDavid) -> float:
+def _(model: GlennDavid | UnequalThurstone) -> float:
     return statistics.NormalDist().inv_cdf(10 / 11)
 
 

@@ -34,6 +34,7 @@ from scorax.choice._models._thurstone import (
     thurstone_log_prob,
 )
 from scorax.choice._models._ties import Davidson, RaoKupper, davidson_log_prob, rao_kupper_log_prob
+from scorax.choice._models._unequal_noise import UnequalThurstone
 
 __all__ = [
     "AdherencePrior",
@@ -58,6 +59,7 @@ __all__ = [
     "Structured",
     "TeamRanking",
     "Thurstone",
+    "UnequalThurstone",
     "adjacent_log_prob",
     "bradley_terry_log_prob",
     "cauchit_log_prob",

@@ -92,11 +92,15 @@ class AbstractPairModel(AbstractModel[Comparisons | PairCounts]):
 
     def condense(self, data: Comparisons | PairCounts) -> Comparisons | PairCounts:
         """The dense table of pair counts where that says everything: no order, no features, not too many items."""
-        k = self.strength.shape[0]
-        plain = self.order_effect is None and self.coefficient is None and k <= _LARGEST_TABLE
-        if isinstance(data, PairCounts) or not plain or not {0.0, 0.5, 1.0}.issuperset(self.outcomes):
-            return data
-        return dataclasses.replace(data, order=None, features=None).table(k)
+        plain = self.order_effect is None and self.coefficient is None
+        return tabled(data, self.strength.size) if plain and {0.0, 0.5, 1.0}.issuperset(self.outcomes) else data
+
+
+def tabled(data: Comparisons | PairCounts, n_items: int) -> Comparisons | PairCounts:
+    """The dense table of pair counts, if there are not too many items."""
+    if isinstance(data, PairCounts) or n_items > _LARGEST_TABLE:
+        return data
+    return dataclasses.replace(data, order=None, features=None).table(n_items)
 
 
 def pair_difference(model: Any, data: Comparisons | PairCounts) -> Float[Array, "..."]:
@@ -124,7 +128,7 @@ def check_pairs(model: Any, data: Comparisons | PairCounts) -> None:
             f"Make it with {name}.init(n_items).",
         )
     for leaf, column in (("order_effect", "order"), ("coefficient", "features")):
-        if getattr(model, leaf) is not None and getattr(data, column) is None:
+        if getattr(model, leaf, None) is not None and getattr(data, column) is None:
             raise ValueError(
                 f"{name} has a parameter {leaf!r}, but the data have no {column!r}: pass Comparisons with "
                 f"{column}=..., or make the model without it"
