@@ -81,13 +81,13 @@ def dynamic_skills(
     """
     if link not in LINKS:
         raise ValueError(f"link must be one of {LINKS}, not {link!r}")
-    threshold = None if margin is None else _positive("margin", margin)
+    threshold = None if margin is None else positive("margin", margin)
     histories = as_histories(data, n_items)
     outcome = histories.rows.outcome
     if margin is not None and not isinstance(outcome, Tracer):
         soft = ~np.isin(np.asarray(outcome), (0.0, 0.5, 1.0))
         refuse(soft, "outcome is none of 0, 0.5 and 1", "Soft labels want margin=None.")
-    return _infer(histories, kernel, WinOrLoss(link, threshold), method, n_nodes, tol, max_sweeps, throw)
+    return checked_infer(histories, kernel, WinOrLoss(link, threshold), method, n_nodes, tol, max_sweeps, throw)
 
 
 def dynamic_score_skills(
@@ -128,7 +128,7 @@ def dynamic_score_skills(
 
     Source: Maystre, Kristof & Grossglauser (2019), doi:10.1145/3292500.3330831.
     """
-    variance = _positive("noise_variance", noise_variance)
+    variance = positive("noise_variance", noise_variance)
     histories = as_histories(data, n_items)
     scores = jnp.asarray(score_difference)
     if scores.shape != histories.rows.weight.shape:
@@ -137,10 +137,10 @@ def dynamic_score_skills(
         refuse(~np.isfinite(np.asarray(scores)), "score_difference is missing or infinite", "Drop these rows.")
     rows = dataclasses.replace(histories.rows, outcome=scores.astype(histories.rows.outcome.dtype))
     histories = eqx.tree_at(lambda h: h.rows, histories, rows)
-    return _infer(histories, kernel, ScoreDifference(variance), "ep", 2, tol, max_sweeps, throw)
+    return checked_infer(histories, kernel, ScoreDifference(variance), "ep", 2, tol, max_sweeps, throw)
 
 
-def _infer(
+def checked_infer(
     histories: Histories,
     kernel: AbstractSkillKernel,
     observation: AbstractObservation,
@@ -150,6 +150,7 @@ def _infer(
     max_sweeps: int,
     throw: bool,
 ) -> DynamicSkills:
+    """The posterior, checked before and after as far as values are known."""
     if method not in METHODS:
         raise ValueError(f"method must be one of {METHODS}, not {method!r}")
     _check_start(histories, kernel)
@@ -171,7 +172,8 @@ def _check_start(histories: Histories, kernel: AbstractSkillKernel) -> None:
         )
 
 
-def _positive(name: str, value: Any) -> Float[Array, ""]:
+def positive(name: str, value: Any) -> Float[Array, ""]:
+    """An array of it; raise `ValueError` where it is known not to be positive."""
     number = jnp.asarray(value, dtype=None if isinstance(value, jax.Array) else float)
     if not isinstance(number, Tracer) and not (np.isfinite(number) & (np.asarray(number) > 0)).all():
         raise ValueError(f"{name} must be finite and above 0, not {number}")

@@ -21,6 +21,7 @@ LINKS = ("logit", "probit")
 
 # The bracket halves at least every second step; nodes need the mode to a small part of the width only.
 _MODE_STEPS = 16
+_MODE_STEPS_FROM_THE_PEAK = 32
 _NODES_OF_A_FORECAST = 32
 
 
@@ -34,6 +35,10 @@ class AbstractObservation(eqx.Module):
     @abc.abstractmethod
     def win_probability(self, mean: Float[Array, "*s"], variance: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """Probability that `a` wins where the difference has this mean and variance."""
+
+    def peak(self, outcome: Float[Array, "*s"]) -> Float[Array, "*s"] | None:
+        """Where the likelihood is largest; None where the search for modes does without it."""
+        return None
 
 
 class WinOrLoss(AbstractObservation):
@@ -78,6 +83,7 @@ def tilted(
     mean: Float[Array, "*s"],
     variance: Float[Array, "*s"],
     n_nodes: int,
+    peak: Float[Array, "*s"] | None = None,
 ) -> tuple[Float[Array, "*s"], Float[Array, "*s"], Float[Array, "*s"]]:
     r"""\(\log Z = \log \int N(d; m, v)\, \ell(d)\, dd\) and its first two derivatives in m.
 
@@ -89,8 +95,9 @@ def tilted(
         mean: Of the Gaussian.
         variance: Of the Gaussian, above 0.
         n_nodes: Nodes of a comparison.
+        peak: Where the likelihood is largest, for one that falls so fast that the search must not start elsewhere.
     """
-    mode, width = jax.tree.map(jax.lax.stop_gradient, _mode_and_width(log_likelihood, mean, variance))
+    mode, width = jax.tree.map(jax.lax.stop_gradient, _mode_and_width(log_likelihood, mean, variance, peak))
     at, log_weight = np.polynomial.hermite.hermgauss(n_nodes)
     shape = (n_nodes,) + (1,) * mean.ndim
     x = jnp.asarray(2**0.5 * at.reshape(shape), mean.dtype)
@@ -118,6 +125,7 @@ def _mode_and_width(
     log_likelihood: Callable[[Float[Array, "*s"]], Float[Array, "*s"]],
     mean: Float[Array, "*s"],
     variance: Float[Array, "*s"],
+    peak: Float[Array, "*s"] | None,
 ) -> tuple[Float[Array, "*s"], Float[Array, "*s"]]:
     """Newton's method in a bracket, since alone it would leap to and fro over the bend."""
 
@@ -132,5 +140,8 @@ def _mode_and_width(
         return jnp.where(inside, newton, (low + high) / 2), low, high, bend
 
     far = jnp.full_like(mean, jnp.inf)
-    mode, _, _, bend = jax.lax.fori_loop(0, _MODE_STEPS, body, (mean, -far, far, far))
+    begin, steps = (mean, -far, far, far), _MODE_STEPS
+    if peak is not None:
+        begin, steps = (peak, jnp.minimum(mean, peak), jnp.maximum(mean, peak), far), _MODE_STEPS_FROM_THE_PEAK
+    mode, _, _, bend = jax.lax.fori_loop(0, steps, body, begin)
     return mode, jnp.sqrt(variance / (1 - variance * bend))

@@ -62,11 +62,21 @@ class Problem(eqx.Module):
         """Of rows, in the kernel's dtype."""
         return self.histories.rows.weight.astype(self.measurement.dtype)
 
+    @property
+    def outcome(self) -> Float[Array, " n"]:
+        """Of rows; those of padding may hold anything."""
+        return jnp.where(self.weight > 0, self.histories.rows.outcome.astype(self.measurement.dtype), 0.5)
+
     def log_likelihood(self, difference: Float[Array, " n"]) -> Float[Array, " n"]:
         """Of one factor of each row."""
-        # Rows of padding may hold anything.
-        outcome = jnp.where(self.weight > 0, self.histories.rows.outcome.astype(difference.dtype), 0.5)
-        return self.power * self.observation.log_prob(difference, outcome)
+        return self.power * self.observation.log_prob(difference, self.outcome)
+
+    def tilted(
+        self, mean: Float[Array, "2 n"], variance: Float[Array, "2 n"]
+    ) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, " n"]]:
+        """Each row's integral over the difference of its sides, and its derivatives."""
+        peak = self.observation.peak(self.outcome)
+        return tilted(self.log_likelihood, mean[0] - mean[1], variance.sum(0), self.n_nodes, peak)
 
     def smooth(self, sites: Sites) -> SmoothedSeries:
         """The items' processes given the sites, `[k, m, ...]`."""
@@ -89,7 +99,7 @@ class Problem(eqx.Module):
             found = Sites(precision, _signed(slope) + precision * mean)
         else:
             mean, variance = self.cavity(sites, mean, variance)
-            _, slope, bend = tilted(self.log_likelihood, mean[0] - mean[1], variance.sum(0), self.n_nodes)
+            _, slope, bend = self.tilted(mean, variance)
             left = 1 + variance * bend[None]
             found = Sites(-bend[None] / left, (_signed(slope) - mean * bend[None]) / left)
         seen = (self.weight > 0)[None]
@@ -111,7 +121,7 @@ class Problem(eqx.Module):
             by_site = nu * mean - tau * mean**2 / 2
         else:
             m, v = self.cavity(sites, mean, variance)
-            exact = tilted(self.log_likelihood, m[0] - m[1], v.sum(0), self.n_nodes)[0]
+            exact = self.tilted(m, v)[0]
             scale = 1 + tau * v
             by_site = ((2 * m * nu + nu**2 * v - tau * m**2) / scale - jnp.log(scale)) / 2
         seen = self.weight > 0
