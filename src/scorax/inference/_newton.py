@@ -104,8 +104,14 @@ class Newton(AbstractSolver):
 
         return derivatives
 
-    def maximise(self, problem: "Problem", *, max_steps: int) -> Solution:
-        """Climb until the next step would change nothing."""
+    def maximise(self, problem: "Problem", *, max_steps: int, of: AbstractSolver | None = None) -> Solution:
+        """Climb until the next step would change nothing.
+
+        Args:
+            problem: What to maximise.
+            max_steps: As in `fit`.
+            of: The solver that asks, whose `derivatives` those of the solution are taken from; this one if None.
+        """
         if problem.start.size > self.largest_dense:
             return maximise_by_products(problem, max_steps=max_steps)
         frozen = jax.tree.map(lambda x: jax.lax.stop_gradient(x) if eqx.is_array(x) else x, problem)
@@ -123,7 +129,7 @@ class Newton(AbstractSolver):
         remaining = jsl.cho_solve((final.factor, True), gradient)
         converged = ~final.damped & is_small(remaining, q, power=1 / 3)
         flat = vanished(frozen, final.pivot, final.at_start)
-        q, value = _optimum(self, problem, q + remaining, value)
+        q, value = _optimum(self if of is None else of, problem, q + remaining, value)
         return Solution(q, value, gradient, remaining, flat, final.steps, converged)
 
     def _advance(self, derivatives: Callable[[Array], Derivatives], state: _State) -> _State:
@@ -169,7 +175,7 @@ class Newton(AbstractSolver):
 
 @eqx.filter_custom_jvp
 def _optimum(
-    solver: Newton, problem: "Problem", q: Float[Array, " d"], value: Float[Array, ""]
+    solver: AbstractSolver, problem: "Problem", q: Float[Array, " d"], value: Float[Array, ""]
 ) -> tuple[Float[Array, " d"], Float[Array, ""]]:
     """The maximum of a problem and its density there, which are found already: a place for their derivatives."""
     return q, value

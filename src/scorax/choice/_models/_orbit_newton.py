@@ -29,7 +29,7 @@ class OrbitNewton(AbstractSolver):
 
     def maximise(self, problem: Any, *, max_steps: int) -> Solution:
         """See `Newton.maximise`."""
-        return _newton(problem).maximise(problem, max_steps=max_steps)
+        return _newton(problem).maximise(problem, max_steps=max_steps, of=self)
 
     def derivatives(self, problem: Any, q: Float[Array, " d"]) -> Derivatives:
         """See `Newton.derivatives`, with the stiffness in the Hessian."""

@@ -183,7 +183,9 @@ def _sum_of_pairs(
     length, n = order.shape
     pairs = np.stack(np.triu_indices(length, 1))
     few = max(1, min(pairs.shape[1], _AT_A_TIME // max(n, 1)))
-    padded = np.pad(pairs, ((0, 0), (0, -pairs.shape[1] % few)), constant_values=-1).reshape(2, -1, few)
+    # One pair that is none where rankings are of one item.
+    missing = -pairs.shape[1] % few if length > 1 else 1
+    padded = np.pad(pairs, ((0, 0), (0, missing)), constant_values=-1).reshape(2, -1, few)
 
     def add(total: Array, pair: Int[Array, "2 p"]) -> tuple[Array, None]:
         first, second = pair
