@@ -74,7 +74,7 @@ class Fit(eqx.Module, Generic[Model]):
     @property
     def std_error(self) -> Model:
         """Standard errors, as a module of the same shape."""
-        return self.map(_identity).std_error
+        return _std_error(self)
 
     def map(self, f: Callable[[Model], PyTree]) -> Estimate:
         """Any differentiable function of the model, with its covariance by the delta method.
@@ -239,21 +239,38 @@ def _refuse_hierarchy(model: AbstractModel[Any], prior: Program) -> None:
 
 @eqx.filter_jit
 def _map(result: Fit[Any], f: Callable[[Any], PyTree]) -> Estimate:
-    problem, q = result.problem, result.q
-    value, unravel = ravel_pytree(eqx.filter(f(result.model), eqx.is_inexact_array))
+    outside = f(result.model)
+    value, unravel = ravel_pytree(eqx.filter(outside, eqx.is_inexact_array))
+    left, right = _factors(result, f)
+    covariance = jnp.where(_trusted(result), left.T @ right, jnp.nan)
+    std_error = jnp.sqrt(jnp.diagonal(covariance))
+    return Estimate(eqx.combine(unravel(value), outside), eqx.combine(unravel(std_error), outside), covariance)
+
+
+@eqx.filter_jit
+def _std_error(result: Fit[Any]) -> Any:
+    """Without the covariances, which cost a product of matrices more."""
+    _, unravel = ravel_pytree(parameters(result.model))
+    left, right = _factors(result, _identity)
+    variance = jnp.where(_trusted(result), (left * right).sum(0), jnp.nan)
+    return eqx.combine(unravel(jnp.sqrt(variance)), result.model)
+
+
+def _factors(result: Fit[Any], f: Callable[[Any], PyTree]) -> tuple[Float[Array, "d o"], Float[Array, "d o"]]:
+    """Two matrices whose product, the first one transposed, is the covariance of a function of the model."""
 
     def flat(q: Float[Array, " d"]) -> Float[Array, " o"]:
-        return ravel_pytree(eqx.filter(f(problem.module(q)), eqx.is_inexact_array))[0]
+        return ravel_pytree(eqx.filter(f(result.problem.module(q)), eqx.is_inexact_array))[0]
 
-    jacobian = jax.jacfwd(flat)(q)
+    jacobian = jax.jacfwd(flat)(result.q)
     # Products with the inverse of the information as they are wanted: all of it for all parameters, little for a few.
-    factor = jnp.linalg.cholesky(-result.solver.derivatives(problem, q).hessian)
+    factor = jnp.linalg.cholesky(-result.solver.derivatives(result.problem, result.q).hessian)
     reach = jsl.cho_solve((factor, True), jacobian.T)
-    of_value = jacobian @ reach if result.meat is None else reach.T @ result.meat @ reach
-    of_value = jnp.where(result.diagnostics.converged & ~result.diagnostics.boundary, of_value, jnp.nan)
-    std_error = jnp.sqrt(jnp.diagonal(of_value))
-    outside = f(result.model)
-    return Estimate(eqx.combine(unravel(value), outside), eqx.combine(unravel(std_error), outside), of_value)
+    return (jacobian.T, reach) if result.meat is None else (reach, result.meat @ reach)
+
+
+def _trusted(result: Fit[Any]) -> Bool[Array, ""]:
+    return result.diagnostics.converged & ~result.diagnostics.boundary
 
 
 def _on_rows(result: Fit[Any]) -> Problem:
