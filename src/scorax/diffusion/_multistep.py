@@ -45,6 +45,7 @@ def check_coefficients(coefficients: str) -> None:
 
 
 def check_eta(eta: float) -> None:
+    """An error where the share of noise is negative."""
     if not eta >= 0:
         raise ValueError(f"eta must be zero or more, not {eta}.")
 
@@ -55,10 +56,12 @@ def width_before(width: Float[Array, " steps"], steps: Steps, back: int = 1) -> 
 
 
 def fresh_noise(steps: Steps, eta: float) -> Float[Array, " steps"] | None:
+    """Standard deviation of the noise that each step adds to `y`; None if there is none."""
     return steps.following.level * jnp.sqrt(-jnp.expm1(-2 * eta * steps.width)) if eta > 0 else None
 
 
 def draw_if_random(eta, key, noise, x_T, times, offset):
+    """See `noise_source`; None if nothing is random."""
     return noise_source(key, noise, x_T, times.shape[0] - 1, offset) if eta > 0 else None
 
 
@@ -71,6 +74,7 @@ def run_multistep(
     draw: Callable[[Int[Array, ""]], Array] | None,
     return_trajectory: bool,
 ) -> Samples:
+    """Samples by steps that are sums of clean estimates."""
     estimate, total = clean_estimator(score, transform), _end_clean(steps.clean, total)
 
     def step(state, at):

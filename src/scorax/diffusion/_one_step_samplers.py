@@ -227,6 +227,7 @@ def reversed_steps(process: AbstractProcess, steps: Steps) -> _Linear:
 
 
 def advance(evaluate, x, now, linear, z):
+    """One step from a point of the schedule, with its noise."""
     x = linear.keep * x + linear.push * evaluate(x, now)
     return x if z is None else x + linear.spread * z
 
